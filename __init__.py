@@ -1,0 +1,1 @@
+"""The snc checkout; the code stands in compiler, ir, passes, backends and runtime."""

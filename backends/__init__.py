@@ -1,0 +1,1 @@
+"""Backends: from the tiled IR to the tables of a machine."""

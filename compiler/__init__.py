@@ -1,0 +1,1 @@
+"""What a user calls: import, driver, artefact and command line."""

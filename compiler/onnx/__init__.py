@@ -1,0 +1,1 @@
+"""ONNX models: safe loading and import."""

@@ -1,0 +1,1 @@
+"""Passes: one a file, grouped by what they rewrite."""

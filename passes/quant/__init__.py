@@ -1,0 +1,1 @@
+"""From float to fixed point: calibrate, quantize, lower-qdq."""

@@ -1,0 +1,418 @@
+"""One rule per float operation: which integer operation stands for it between dequantize and quantize."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from ...ir.core import Operation, Value
+from ...ir.dialects import nn, quant
+from ...ir.dialects.builtin import ConstantOp
+from ...ir.dialects.quant import DequantizeOp, QuantizeOp, UniformType
+from ...ir.location import Location
+from ...ir.rewriter import Rewriter
+from ...ir.traits import Trait
+from ...ir.types import I8, U8, IntegerType
+from .numerics import fixed_multiplier
+from .quantize import is_bias, per_channel
+
+Array = NDArray[Any]
+OpT = TypeVar("OpT", bound=Operation)
+
+LRN_ENTRIES = 1024
+EXPONENTIAL_BITS = 20
+
+
+class Unfit(Exception):
+    """The operation cannot be lowered; the message says why."""
+
+
+@frozen
+class Lowering:
+    """Where the integer operations go and what the result must be."""
+
+    rewriter: Rewriter
+    anchor: QuantizeOp
+    target: UniformType
+    low: int
+    high: int
+    location: Location
+
+    def insert(self, op: OpT) -> OpT:
+        """Inserts an operation that stands for the float one."""
+        op.location = self.location
+        return self.rewriter.insert_before(self.anchor, op)
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Type and limits of the result, as every operation that rounds takes them."""
+        return {"to": self.target, "low": self.low, "high": self.high}
+
+    def rescale(self, x: Value, ratio: Array, axis: int = 1) -> Value:
+        """The rescale of `x` by `ratio` (one, or one per index of `axis`) to the target."""
+        if ratio.ndim and np.all(ratio == ratio.flat[0]):
+            ratio = ratio.reshape(-1)[0]
+        multiplier, shift = fixed_multiplier(np.asarray(ratio, dtype=np.float64))
+        return self.insert(quant.RescaleOp(x=x, multiplier=multiplier, shift=shift, axis=axis, **self.limits)).out
+
+    def adapt(self, x: Value) -> Value:
+        """`x` (quantised) in the type and limits of the result; `x` itself where nothing changes."""
+        kind = quant.uniform(x)
+        free = self.low == self.target.storage.low and self.high == self.target.storage.high
+        if kind == self.target and free:
+            return x
+        return self.rescale(x, np.array(kind.scale / self.target.scale))
+
+
+def lower_float_op(op: Operation, lowering: Lowering) -> Value:
+    """The integer value for `quantize(op)`; raises Unfit or ValueError with the reason when there is none."""
+    if isinstance(op, DequantizeOp):
+        return lowering.adapt(integers(op.out))
+    if is_bias(op):
+        return _matmul(op.operands[0].owner, op.operands[1], lowering)
+    if isinstance(op, nn.Binary | nn.PowOp) and (taken := _constant_side(op)) is not None:
+        return _table(op, taken, lowering)
+    rule = RULES.get(type(op))
+    if rule is not None:
+        return rule(op, lowering)
+    if isinstance(op, nn.Unary) and not isinstance(op, nn.CastOp):
+        return _table(op, 0, lowering)
+    if Trait.MOVEMENT in op.traits:
+        return _movement(op, lowering)
+    raise Unfit("the operation has no integer rule")
+
+
+def integers(value: Value) -> Value:
+    """The quantised value behind a dequantize; raises Unfit when the value is not quantised."""
+    owner = value.owner
+    if not isinstance(owner, DequantizeOp):
+        raise Unfit(f"its input {value.type} carries no scale")
+    if not isinstance(owner.x.element, UniformType):
+        raise Unfit(f"its input is {owner.x.type} with more than one scale")
+    return owner.x
+
+
+def _constant(value: Value) -> Array | None:
+    """The float constant behind a value, dequantized if need be."""
+    owner = value.owner
+    if isinstance(owner, ConstantOp):
+        return owner.value
+    if isinstance(owner, DequantizeOp):
+        source = owner.x.owner
+        if isinstance(source, quant.StorageCastOp):
+            source = source.x.owner
+        if isinstance(source, ConstantOp):
+            scale = quant.along_axis(owner.scale.astype(np.float64), owner.axis, source.value.ndim)
+            zero = quant.along_axis(owner.zero_point.astype(np.int64), owner.axis, source.value.ndim)
+            return (source.value.astype(np.int64) - zero) * scale
+    return None
+
+
+def _constant_side(op: Operation) -> int | None:
+    """Which operand of a two-operand op is the activation, when the other is a constant per tensor or channel."""
+    for index in (0, 1):
+        other = op.operands[1 - index]
+        if _constant(other) is None or _constant(op.operands[index]) is not None:
+            continue
+        if per_channel(other.tensor, op.results[0].tensor) and op.operands[index].shape == op.results[0].shape:
+            return index
+    return None
+
+
+def _weight(value: Value, axis: int) -> tuple[Array, Array]:
+    """Integer weights and their scales along `axis`; raises Unfit for weights that do not fit 8 or 16 bits."""
+    owner = value.owner
+    if not isinstance(owner, DequantizeOp):
+        raise Unfit("its weights are not constant" if _constant(value) is None else "its weights carry no scale")
+    source = owner.x.owner
+    if isinstance(source, quant.StorageCastOp):
+        source = source.x.owner
+    if isinstance(source, QuantizeOp) and isinstance(source.x.owner, ConstantOp):
+        steps = _quantize_constant(source, source.x.owner.value)
+    elif isinstance(source, ConstantOp):
+        steps = source.value
+    else:
+        raise Unfit("its weights are not constant")
+    rank = steps.ndim
+    if owner.scale.ndim and owner.axis % rank != axis:
+        raise Unfit(f"its weights have one scale per index of axis {owner.axis}, expected axis {axis}")
+    centred = steps.astype(np.int64) - quant.along_axis(owner.zero_point.astype(np.int64), owner.axis, rank)
+    low, high = int(centred.min(initial=0)), int(centred.max(initial=0))
+    fitting = [dtype for dtype in (np.int8, np.int16) if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max]
+    if not fitting:
+        raise Unfit(f"its weights span {low} .. {high}, beyond 16 bits")
+    scale = np.broadcast_to(owner.scale.astype(np.float64), (steps.shape[axis],))
+    return centred.astype(fitting[0]), scale
+
+
+def _quantize_constant(op: QuantizeOp, value: Array) -> Array:
+    scale = quant.along_axis(op.scale, op.axis, value.ndim)
+    zero = quant.along_axis(op.zero_point.astype(np.int64), op.axis, value.ndim)
+    steps = np.rint(value.astype(np.float32) / scale).astype(np.int64) + zero
+    return np.clip(steps, op.storage.low, op.storage.high)
+
+
+def _bias(value: Value | None, scales: Array, weight_sums: Array, kind: UniformType, axis_size: int) -> Array | None:
+    """The i32 bias in units of the accumulator; raises Unfit when an accumulator could leave 32 bits."""
+    steps = np.zeros(axis_size)
+    if value is not None:
+        constant = _constant(value)
+        if constant is None:
+            raise Unfit("its bias is not constant")
+        steps = np.rint(constant.astype(np.float64).reshape(-1) / scales)
+    largest = max(kind.storage.high - kind.zero_point, kind.zero_point - kind.storage.low)
+    bound = np.abs(steps) + weight_sums * float(largest)
+    if np.any(bound >= 2.0**31):
+        worst = int(bound.argmax())
+        raise Unfit(f"the sum of output channel {worst} can reach {bound[worst]:.3g}, beyond 32 bits")
+    return steps.astype(np.int32) if value is not None else None
+
+
+def _conv2d(op: nn.Conv2dOp, lowering: Lowering) -> Value:
+    x = integers(op.x)
+    kind = quant.uniform(x)
+    weight, scale = _weight(op.weight, 0)
+    sums = np.abs(weight.astype(np.float64)).sum(axis=(1, 2, 3))
+    bias = _bias(op.bias, kind.scale * scale, sums, kind, weight.shape[0])
+    constant = lowering.insert(ConstantOp(value=weight))
+    product = lowering.insert(
+        quant.Conv2dOp(
+            x=x,
+            weight=constant.out,
+            bias=None if bias is None else lowering.insert(ConstantOp(value=bias)).out,
+            strides=op.strides,
+            pads=op.pads,
+            dilations=op.dilations,
+            groups=op.groups,
+        )
+    )
+    return lowering.rescale(product.out, kind.scale * scale / lowering.target.scale)
+
+
+def _matmul(op: Operation | None, bias: Value | None, lowering: Lowering) -> Value:
+    if not isinstance(op, nn.MatMulOp):
+        raise Unfit("expected a matrix product")
+    x = integers(op.lhs)
+    kind = quant.uniform(x)
+    if op.rhs.tensor.rank != 2:
+        raise Unfit(f"its right side is {op.rhs.type}, expected a constant matrix")
+    weight, scale = _weight(op.rhs, 1)
+    sums = np.abs(weight.astype(np.float64)).sum(axis=0)
+    steps = _bias(bias, kind.scale * scale, sums, kind, weight.shape[1])
+    constant = lowering.insert(ConstantOp(value=weight))
+    product = lowering.insert(
+        quant.MatMulOp(
+            x=x,
+            weight=constant.out,
+            bias=None if steps is None else lowering.insert(ConstantOp(value=steps)).out,
+        )
+    )
+    return lowering.rescale(product.out, kind.scale * scale / lowering.target.scale, axis=product.out.tensor.rank - 1)
+
+
+def _add(op: nn.AddOp | nn.SubOp, lowering: Lowering) -> Value:
+    a, b = integers(op.lhs), integers(op.rhs)
+    ratios = np.array([quant.uniform(a).scale, quant.uniform(b).scale]) / lowering.target.scale
+    # One shift for both sides; 20 bits of fraction leave room for 16 bit operands in 64 bit sums.
+    shift = max(0, min(30 - math.ceil(math.log2(float(ratios.max()))), 40))
+    multipliers = np.rint(np.ldexp(ratios, shift)).astype(np.int64)
+    if isinstance(op, nn.SubOp):
+        multipliers[1] = -multipliers[1]
+    exact = [math.log2(ratio).is_integer() for ratio in ratios]
+    if all(exact):
+        while shift > 0 and not np.any(multipliers & 1):
+            multipliers, shift = multipliers >> 1, shift - 1
+    return lowering.insert(
+        quant.AddOp(
+            lhs=a, rhs=b, multipliers=(int(multipliers[0]), int(multipliers[1])), shift=shift, **lowering.limits
+        )
+    ).out
+
+
+def _mul(op: nn.MulOp, lowering: Lowering) -> Value:
+    a, b = integers(op.lhs), integers(op.rhs)
+    ratio = quant.uniform(a).scale * quant.uniform(b).scale / lowering.target.scale
+    multiplier, shift = fixed_multiplier(np.array(ratio))
+    return lowering.insert(
+        quant.MulOp(lhs=a, rhs=b, multiplier=int(multiplier), shift=int(shift), **lowering.limits)
+    ).out
+
+
+def _extremum(op: nn.MaximumOp | nn.MinimumOp, lowering: Lowering) -> Value:
+    sides = [lowering.adapt(integers(side)) for side in (op.lhs, op.rhs)]
+    return lowering.insert(quant.ExtremumOp(lhs=sides[0], rhs=sides[1], maximum=isinstance(op, nn.MaximumOp))).out
+
+
+def _eight_bits(x: Value, lowering: Lowering) -> Value:
+    """`x` in 8 bits over the same range, as tables need it."""
+    kind = quant.uniform(x)
+    if kind.storage.width == 8:
+        return x
+    storage = I8 if kind.storage.signed else U8
+    step = 2 ** (kind.storage.width - 8)
+    zero = min(max(round(kind.zero_point / step), storage.low), storage.high)
+    narrow = UniformType(storage, kind.scale * step, zero)
+    multiplier, shift = fixed_multiplier(np.array(1 / step))
+    rescale = quant.RescaleOp(x=x, multiplier=multiplier, shift=shift, to=narrow, low=storage.low, high=storage.high)
+    return lowering.insert(rescale).out
+
+
+def _table(op: Operation, activation: int, lowering: Lowering) -> Value:
+    """Any function of one activation element and constants, as 256 entries per tensor or per channel."""
+    x = _eight_bits(integers(op.operands[activation]), lowering)
+    kind = quant.uniform(x)
+    steps = np.arange(kind.storage.low, kind.storage.high + 1)
+    real = ((steps - kind.zero_point).astype(np.float32) * np.float32(kind.scale)).astype(np.float32)
+    operands: list[Array] = []
+    per_index = 1
+    for index, value in enumerate(op.operands):
+        if index == activation:
+            operands.append(real[None, :])
+            continue
+        constant = _constant(value)
+        if constant is None or not per_channel(value.tensor, op.results[0].tensor):
+            raise Unfit("its other operand is neither one number nor one per channel")
+        operands.append(constant.astype(np.float32).reshape(-1, 1))
+        per_index = max(per_index, constant.size)
+    values = op.fold(operands)
+    if values is None:
+        raise Unfit("the operation has no elementwise rule")
+    target = lowering.target
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        quotient = np.nan_to_num(np.rint(values.astype(np.float32) / np.float32(target.scale)), nan=0.0)
+    entries = np.clip(quotient.astype(np.float64) + target.zero_point, lowering.low, lowering.high)
+    table = np.broadcast_to(entries.astype(target.dtype), (per_index, steps.size))
+    return lowering.insert(
+        quant.TableOp(x=x, table=np.array(table if per_index > 1 else table[0]), axis=1, **lowering.limits)
+    ).out
+
+
+def _movement(op: Operation, lowering: Lowering) -> Value:
+    """Moves the integers, then changes their scale if the result asks for another."""
+    inputs = [
+        value if isinstance(value.element, IntegerType) else integers(value)
+        for value in (op.operands[:1] if isinstance(op, nn.GatherOp) else op.operands)
+    ]
+    kinds = {value.element for value in inputs}
+    if len(kinds) > 1:
+        inputs = [lowering.adapt(value) for value in inputs]
+    operands = (*inputs, *op.operands[len(inputs) :])
+    moved = lowering.insert(type(op).create(operands, op.attributes, location=op.location))
+    return lowering.adapt(moved.results[0])
+
+
+def _max_pool(op: nn.MaxPool2dOp, lowering: Lowering) -> Value:
+    pooled = lowering.insert(
+        quant.MaxPool2dOp(
+            x=integers(op.x),
+            kernel=op.kernel,
+            strides=op.strides,
+            pads=op.pads,
+            dilations=op.dilations,
+            ceil=op.ceil,
+        )
+    )
+    return lowering.adapt(pooled.out)
+
+
+def _avg_pool(op: nn.AvgPool2dOp, lowering: Lowering) -> Value:
+    if op.dilations != (1, 1):
+        raise Unfit("average pooling with dilation")
+    rows, columns = op.out.shape[2:]
+    hangs_over = any(
+        (count - 1) * op.strides[i] + op.kernel[i] > op.x.shape[2 + i] + op.pads[i] + op.pads[i + 2]
+        for i, count in enumerate((rows, columns))
+    )
+    if op.count_pads and hangs_over:
+        raise Unfit("average pooling that counts padding, with windows that hang over the end")
+    x = integers(op.x)
+    multiplier, shift = fixed_multiplier(np.array(quant.uniform(x).scale / lowering.target.scale))
+    while int(multiplier) >= 1 << 24 and int(shift) > 0:
+        # Leaves room for the sum of a whole feature map in 64 bit.
+        multiplier, shift = np.array((int(multiplier) + 1) >> 1), np.array(int(shift) - 1)
+    return lowering.insert(
+        quant.AvgPool2dOp(
+            x=x,
+            kernel=op.kernel,
+            strides=op.strides,
+            pads=op.pads,
+            rows=rows,
+            columns=columns,
+            count=op.kernel[0] * op.kernel[1] if op.count_pads else 0,
+            multiplier=int(multiplier),
+            shift=int(shift),
+            **lowering.limits,
+        )
+    ).out
+
+
+def _softmax(op: nn.SoftmaxOp, lowering: Lowering) -> Value:
+    if op.log:
+        raise Unfit("the logarithm of a softmax")
+    x = _eight_bits(integers(op.x), lowering)
+    exponentials = np.rint(np.exp(-np.arange(256) * quant.uniform(x).scale) * (1 << EXPONENTIAL_BITS))
+    return lowering.insert(
+        quant.SoftmaxOp(
+            x=x,
+            exponentials=exponentials.astype(np.int32),
+            scale=round(1 / lowering.target.scale),
+            axis=op.axis,
+            **lowering.limits,
+        )
+    ).out
+
+
+def _lrn(op: nn.LrnOp, lowering: Lowering) -> Value:
+    if op.x.tensor.rank != 4:
+        raise Unfit(f"local response normalisation of {op.x.type}, expected [N, C, H, W]")
+    x = _eight_bits(integers(op.x), lowering)
+    kind = quant.uniform(x)
+    reach = max(kind.storage.high - kind.zero_point, kind.zero_point - kind.storage.low)
+    in_shift = max(0, (op.size * reach * reach).bit_length() - 10)
+    middle = (np.arange(LRN_ENTRIES) + (0.5 if in_shift else 0.0)) * 2.0**in_shift
+    real = (op.bias + op.alpha / op.size * middle * kind.scale**2) ** -op.beta * kind.scale / lowering.target.scale
+    out_shift = max(0, min(30 - math.ceil(math.log2(float(real.max()))), 46))
+    return lowering.insert(
+        quant.LrnOp(
+            x=x,
+            size=op.size,
+            factors=np.rint(np.ldexp(real, out_shift)).astype(np.int32),
+            in_shift=in_shift,
+            out_shift=out_shift,
+            **lowering.limits,
+        )
+    ).out
+
+
+def _prelu(op: nn.PReluOp, lowering: Lowering) -> Value:
+    return _table(op, 0, lowering)
+
+
+def _clamp(op: nn.ClampOp, lowering: Lowering) -> Value:
+    return _table(op, 0, lowering)
+
+
+def _plain_matmul(op: nn.MatMulOp, lowering: Lowering) -> Value:
+    return _matmul(op, None, lowering)
+
+
+RULES: dict[type[Operation], Callable[[Any, Lowering], Value]] = {
+    nn.Conv2dOp: _conv2d,
+    nn.MatMulOp: _plain_matmul,
+    nn.AddOp: _add,
+    nn.SubOp: _add,
+    nn.MulOp: _mul,
+    nn.MaximumOp: _extremum,
+    nn.MinimumOp: _extremum,
+    nn.MaxPool2dOp: _max_pool,
+    nn.AvgPool2dOp: _avg_pool,
+    nn.SoftmaxOp: _softmax,
+    nn.LrnOp: _lrn,
+    nn.PReluOp: _prelu,
+    nn.ClampOp: _clamp,
+}

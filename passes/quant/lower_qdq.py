@@ -1,0 +1,143 @@
+"""The pass that turns float operations between dequantize and quantize into integer operations."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from ...ir.core import Operation
+from ...ir.diagnostics import Diagnostic, ModelError
+from ...ir.dialects import nn
+from ...ir.dialects.builtin import ConstantOp, ModuleOp
+from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp, UniformType
+from ...ir.location import fuse
+from ...ir.rewriter import Rewriter
+from ...ir.traits import Trait
+from ...ir.types import FloatType, IntegerType, TensorType
+from ..base import Pass, PassContext
+from .integer_ops import Lowering, Unfit, lower_float_op
+
+Array = NDArray[Any]
+
+
+@frozen
+class LowerQdq(Pass):
+    """`quantize(f(dequantize(q)))` becomes integer operations on q with the scales and zero points given.
+
+    Every integer result lies at most one step from the float expression: rescale rounds the exact ratio of scales once,
+    where the float form rounds in f32. A quantize that saturates at a limit is the activation: its limits become those
+    of the integer operation. What stays float raises ModelError with every operation at once.
+    """
+
+    name: ClassVar[str] = "lower-qdq"
+    establishes: ClassVar[str | None] = "fixed-point"
+
+    def run(self, module: ModuleOp, context: PassContext) -> None:
+        rewriter = Rewriter()
+        body = module.main.body
+        self._name_storage(module, rewriter)
+        unfit: dict[Operation, str] = {}
+        for op in body.ops:
+            if isinstance(op, QuantizeOp) and op.scale.ndim == 0:
+                self._lower(op, rewriter, unfit)
+        remove_dead(module, rewriter)
+        problems = [
+            self._refusal(op, unfit.get(op, ""))
+            for op in body.ops
+            if not isinstance(op, QuantizeOp | DequantizeOp) and _touches_floats(op)
+        ]
+        problems += [
+            self._refusal(op, "a quantize inside the network reads a float value")
+            for op in body.ops
+            if isinstance(op, QuantizeOp) and op.x.owner is not None and op.x.owner.name != "builtin.constant"
+        ]
+        if problems:
+            raise ModelError(problems)
+
+    def _name_storage(self, module: ModuleOp, rewriter: Rewriter) -> None:
+        """Plain integers that a per-tensor dequantize reads as activations get their quantised type."""
+        for op in module.main.body.ops:
+            if not isinstance(op, DequantizeOp) or not isinstance(op.x.element, IntegerType) or op.scale.ndim:
+                continue
+            if op.x.element.width > 16 or (isinstance(op.x.owner, ConstantOp) and not _is_activation(op)):
+                continue
+            kind = UniformType(op.x.element, float(op.scale), int(op.zero_point))
+            cast = rewriter.insert_before(op, StorageCastOp(x=op.x, to=kind, location=op.location))
+            rewriter.set_operand(op, 0, cast.out)
+
+    def _lower(self, op: QuantizeOp, rewriter: Rewriter, unfit: dict[Operation, str]) -> None:
+        source = op.x.owner
+        target = op.out.element
+        if source is None or not isinstance(target, UniformType):
+            return
+        if isinstance(source, ConstantOp):
+            steps = np.rint(source.value.astype(np.float32) / np.float32(target.scale)) + target.zero_point
+            limited = np.clip(steps, target.storage.low, target.storage.high).astype(target.dtype)
+            constant = rewriter.insert_before(op, ConstantOp(value=limited, location=source.location))
+            rewriter.replace_with(op, StorageCastOp(x=constant.out, to=target))
+            return
+        low, high = target.storage.low, target.storage.high
+        absorbed: list[Operation] = []
+        core: Operation = source
+        if isinstance(core, nn.ClampOp) and core.x.owner is not None:
+            low, high = _limits(core, target)
+            absorbed.append(core)
+            core = core.x.owner
+        lowering = Lowering(rewriter, op, target, low, high, fuse([core.location, *(a.location for a in absorbed)]))
+        try:
+            result = lower_float_op(core, lowering)
+        except Unfit as error:
+            unfit[core] = str(error)
+            return
+        except ValueError as error:
+            unfit[core] = str(error)
+            return
+        rewriter.replace(op, result)
+
+    def _refusal(self, op: Operation, reason: str) -> Diagnostic:
+        return Diagnostic(
+            "SNC0430",
+            f"{op.name} has no integer form",
+            node=str(op.location),
+            found=reason or "a float operation whose inputs or result carry no scale",
+            expected="an operation between dequantize and quantize that the integer target can compute",
+            help="let calibration give every value a scale, or cut the network before this node",
+        )
+
+
+def _is_activation(op: DequantizeOp) -> bool:
+    """Whether a dequantized constant is used as data: not as weight or bias."""
+    return all(
+        not isinstance(user, nn.Conv2dOp | nn.MatMulOp | nn.ConvTranspose2dOp) or index == 0
+        for user, index in op.out.uses
+    )
+
+
+def _touches_floats(op: Operation) -> bool:
+    values = (*op.operands, *op.results)
+    if isinstance(op, ConstantOp) or op.name == "builtin.return":
+        return False
+    return any(isinstance(value.type, TensorType) and isinstance(value.element, FloatType) for value in values)
+
+
+def _limits(clamp: nn.ClampOp, target: UniformType) -> tuple[int, int]:
+    """The limits of a float clamp in steps of the target, within its storage."""
+
+    def steps(limit: float, otherwise: int) -> int:
+        if not np.isfinite(limit):
+            return otherwise
+        step = float(np.rint(np.float32(limit) / np.float32(target.scale))) + target.zero_point
+        return int(min(max(step, target.storage.low), target.storage.high))
+
+    low = steps(clamp.low, target.storage.low)
+    return low, max(steps(clamp.high, target.storage.high), low)
+
+
+def remove_dead(module: ModuleOp, rewriter: Rewriter) -> None:
+    """Removes pure operations whose results nobody uses, last ones first."""
+    for op in reversed(list(module.main.body.ops)):
+        if Trait.PURE in op.traits and not any(result.uses for result in op.results):
+            rewriter.erase(op)

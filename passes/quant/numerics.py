@@ -1,0 +1,88 @@
+"""Scales, zero points and fixed-point multipliers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from ...ir.dialects.quant import UniformType
+from ...ir.types import IntegerType
+
+Array = NDArray[Any]
+
+MULTIPLIER_BITS = 31
+MAX_SHIFT = 62
+
+
+@frozen
+class Scheme:
+    """How activations and weights become integers.
+
+    `power_of_two` rounds every scale up to a power of two, so that a rescale is a shift alone.
+    """
+
+    activation: IntegerType
+    weight: IntegerType
+    power_of_two: bool = False
+
+    def scale(self, value: float) -> float:
+        """A scale of at least `value` that the scheme can hold, exactly representable in f32."""
+        if self.power_of_two:
+            return 2.0 ** math.ceil(math.log2(value))
+        return float(np.float32(value))
+
+    def activation_type(self, low: float, high: float) -> UniformType:
+        """The quantised type for values in [low, high], widened to hold 0 so that padding is exact."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        kind = self.activation
+        if high - low < 1e-30:
+            return UniformType(kind, 1.0, 0)
+        if self.power_of_two and low < 0:
+            scale = self.scale(max(-low / -kind.low if kind.signed else math.inf, high / kind.high, 1e-30))
+            if kind.signed:
+                return UniformType(kind, scale, 0)
+        scale = max(self.scale((high - low) / (kind.high - kind.low)), float(np.finfo(np.float32).tiny))
+        zero = round(kind.low - low / scale)
+        return UniformType(kind, scale, min(max(zero, kind.low), kind.high))
+
+
+def fixed_multiplier(real: Array) -> tuple[Array, Array]:
+    """i32 multipliers and shifts with multiplier / 2^shift next to `real` (each non-negative and finite).
+
+    Multipliers have 31 significant bits where the shift range of 0 .. 62 allows it. A power of two gives multiplier 1
+    when it is at most 1. Raises ValueError for a ratio too large for 32 bits.
+    """
+    real = np.asarray(real, dtype=np.float64)
+    fraction, exponent = np.frexp(real)
+    exact_power = (fraction == 0.5) & (exponent <= 1)
+    shift = np.where(exact_power, 1 - exponent, MULTIPLIER_BITS - exponent)
+    shift = np.clip(np.where(real == 0, 0, shift), 0, MAX_SHIFT)
+    multiplier = np.rint(np.ldexp(real, shift))
+    overflow = multiplier > 0x7FFF_FFFF
+    shift = np.where(overflow & (shift > 0), shift - 1, shift)
+    multiplier = np.rint(np.ldexp(real, shift))
+    if np.any(multiplier > 0x7FFF_FFFF):
+        raise ValueError(f"a ratio of {float(real.max()):g} between scales does not fit a 32 bit multiplier")
+    return multiplier.astype(np.int32), shift.astype(np.int32)
+
+
+def weight_scales(weight: Array, axis: int, scheme: Scheme, least: Array, largest_input: int) -> Array:
+    """One f32 scale per index of `axis`, none below `least`, so that the greatest weight fills the integer range.
+
+    Scales grow until sum(|w|) * largest_input stays below 2^30, so that no 32 bit accumulator can overflow.
+    """
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    magnitude = np.abs(weight.astype(np.float64))
+    peak = magnitude.max(axis=others) if weight.size else np.zeros(weight.shape[axis])
+    for_range = peak / scheme.weight.high
+    for_sum = magnitude.sum(axis=others) * largest_input / 2.0**30
+    scale = np.maximum(np.maximum(for_range, for_sum), least)
+    scale = np.where(scale > 0, scale, 1.0)
+    if scheme.power_of_two:
+        return (2.0 ** np.ceil(np.log2(scale))).astype(np.float32)
+    rounded = scale.astype(np.float32)
+    return np.maximum(rounded, np.finfo(np.float32).tiny)

@@ -1,0 +1,1 @@
+"""From fixed point to blocks and their splits."""

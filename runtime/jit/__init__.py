@@ -1,0 +1,1 @@
+"""Machine code at run time: LLVM IR builder, compiler, object code cache, CPU features."""

@@ -1,0 +1,72 @@
+"""Compiles LLVM IR to machine code in this process (ORC LLJIT), through the object code cache."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from . import cache
+from .features import Features
+from .llvm import binding
+
+OPTIMISATION = 2
+_names = itertools.count()
+
+
+class Library:
+    """Compiled functions. Addresses stay valid as long as the library lives."""
+
+    def __init__(self, tracker: Any, jit: Any) -> None:
+        self._tracker = tracker
+        self._jit = jit
+
+    def address(self, name: str) -> int:
+        """Address of an exported function."""
+        return int(self._tracker[name])
+
+
+@lru_cache(maxsize=4)
+def _jit(target: Features) -> Any:
+    return binding.create_lljit_compiler(_target_machine(target, jit=True))
+
+
+def _target_machine(target: Features, *, jit: bool) -> Any:
+    native = binding.Target.from_triple(binding.get_process_triple())
+    return native.create_target_machine(
+        cpu=target.cpu, features=target.flags, opt=OPTIMISATION, reloc="pic", codemodel="jitdefault", jit=jit
+    )
+
+
+def compile_object(text: str, target: Features) -> bytes:
+    """Object code of a module of LLVM IR text. An LLVM error is a bug of ours and raises RuntimeError."""
+    module = binding.parse_assembly(text)
+    module.verify()
+    machine = _target_machine(target, jit=False)
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    tuning = binding.create_pipeline_tuning_options(speed_level=OPTIMISATION)
+    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_interleaving = False
+    tuning.loop_unrolling = False
+    builder = binding.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(module, builder)
+    return bytes(machine.emit_object(module))
+
+
+def load(text: str, exports: Sequence[str], imports: Mapping[str, int], target: Features) -> Library:
+    """Compile `text` (or take its object code from the cache) and link it.
+
+    `exports` are the functions whose addresses are wanted, `imports` the addresses of functions that it only declares.
+    """
+    key = cache.cache_key(text, target)
+    code = cache.read(key)
+    if code is None:
+        code = compile_object(text, target)
+        cache.write(key, code)
+    builder = binding.JITLibraryBuilder().add_object_img(code)
+    for name, address in imports.items():
+        builder = builder.import_symbol(name, address)
+    for name in exports:
+        builder = builder.export_symbol(name)
+    jit = _jit(target)
+    return Library(builder.link(jit, f"snc{next(_names)}"), jit)
