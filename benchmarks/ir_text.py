@@ -41,9 +41,8 @@ def chain(operations: int) -> ModuleOp:
         x = shortcut = build.insert(pool).out
         pool.location = Location((f"/layer{layer}/pool/MaxPool",))
     build.insert(ReturnOp(values=(x,)))
-    main = FuncOp(sym_name="main", body=body)
-    module = ModuleOp()
-    Builder(module.body).insert(main)
+    module = ModuleOp(body=Block())
+    Builder(module.body).insert(FuncOp(sym_name="main", body=body))
     return module
 
 

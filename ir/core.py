@@ -314,6 +314,7 @@ class Operation(Declared):
         for block in self.regions:
             for op in block.ops:
                 op._drop()
+                block._detach(op)
 
     def __repr__(self) -> str:
         return f"<{self.name} at {self.location}>"

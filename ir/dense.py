@@ -64,7 +64,7 @@ def read_inline(value: Attribute, tensor: TensorType) -> Array:
         flat = np.array(numbers, dtype=dtype)
     if dtype.kind == "f" and not np.array_equal(np.isfinite(flat), np.isfinite(np.array(numbers, np.float64))):
         raise ValueError(f"a value lies outside {tensor.element}")
-    return np.broadcast_to(flat, tensor.shape) if len(flat) == 1 else flat.reshape(tensor.shape)
+    return np.full(tensor.shape, flat[0]) if len(flat) == 1 else flat.reshape(tensor.shape)
 
 
 def _is_uniform(array: Array) -> bool:

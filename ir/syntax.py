@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import lark
@@ -20,10 +20,12 @@ from .attributes import ArrayAttr, Attribute, BoolAttr, FloatAttr, IntAttr, Stri
 from .diagnostics import Diagnostic, ParseError
 from .location import UNKNOWN, Location
 
-MAX_TEXT = 1 << 26
+MAX_TEXT = 1 << 28
 """Longest text, in characters."""
 MAX_NESTING = 64
 """Most brackets and braces that stand open at one place."""
+MAX_SHARED_LIST = 100
+"""Longest text of a list of integers that is remembered, in characters."""
 MAX_SHOWN_LINE = 120
 """Most characters of a faulty line that a message repeats."""
 
@@ -268,7 +270,7 @@ class _Records(lark.Transformer[Token, Any]):
 
     def integers(self, children: list[Any]) -> ArrayAttr:
         (token,) = children
-        return ArrayAttr(tuple(IntAttr(_integer(token, item)) for item in token[1:-1].split(",")))
+        return _shared_integers(token) if len(token) <= MAX_SHARED_LIST else _integers(token)
 
     def decimal(self, children: list[Any]) -> FloatAttr:
         return FloatAttr(float(children[0]))
@@ -306,6 +308,14 @@ def _location(token: Token | None) -> Location:
 
 def _symbol(token: Token) -> SymbolAttr:
     return SymbolAttr(json.loads(token[1:]) if token[1] == '"' else str(token[1:]))
+
+
+def _integers(token: Token) -> ArrayAttr:
+    return ArrayAttr(tuple(IntAttr(_integer(token, item)) for item in token[1:-1].split(",")))
+
+
+_shared_integers = lru_cache(maxsize=4096)(_integers)
+"""Short lists (strides, pads) are read once, as many operations share them."""
 
 
 def _integer(token: Token, text: str) -> int:

@@ -48,7 +48,13 @@ STAGES: Mapping[str, Stage] = {
     for stage in (
         Stage("graph", frozenset({"builtin", "nn"}), ops=frozenset({"quant.quantize", "quant.dequantize"})),
         Stage("fixed-point", frozenset({"builtin", "quant"}), movers=frozenset({"nn"})),
-        Stage("tiled", frozenset({"builtin", "tile"}), opaque=frozenset({"tile"})),
+        Stage(
+            "tiled",
+            frozenset({"builtin", "tile"}),
+            ops=frozenset({"quant.quantize", "quant.dequantize", "quant.storage_cast"}),
+            movers=frozenset({"nn"}),
+            opaque=frozenset({"tile"}),
+        ),
     )
 }
 """The stages by name, in the order of the compiler."""

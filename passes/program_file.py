@@ -50,7 +50,7 @@ def load_program(path: Path) -> ModuleOp:
         raise UsageError(
             Diagnostic("SNC0391", f"the file cannot be read: {error.strerror or error}", node=str(path))
         ) from None
-    return parse_module(text, resources=arrays)
+    return parse_module(text, arrays, name=str(path))
 
 
 def arrays_path(path: Path) -> Path:

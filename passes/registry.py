@@ -13,6 +13,11 @@ PASSES: Mapping[str, str] = {
     "fold-constants": "graph.fold_constants:FoldConstants",
     "fold-batch-norm": "graph.fold_batch_norm:FoldBatchNorm",
     "fuse-activations": "graph.fuse_activations:FuseActivations",
+    "calibrate": "quant.calibrate:Calibrate",
+    "quantize": "quant.quantize:Quantize",
+    "lower-qdq": "quant.lower_qdq:LowerQdq",
+    "form-blocks": "tile.form_blocks:FormBlocks",
+    "split-layers": "tile.split_layers:SplitLayers",
 }
 """Pass name to `module:Class`, the module relative to this package."""
 

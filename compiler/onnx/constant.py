@@ -10,35 +10,32 @@ import numpy as np
 from ...ir.core import Value
 from ...ir.folding import MAX_ELEMENTS
 from ...ir.types import I1
-from .node import Node
+from .node import Array, Node
 from .problems import malformed, unsupported
 
 
 def constant(node: Node) -> Value:
     """Constant."""
-    numbers = {
-        "value_float": np.float32,
-        "value_int": np.int64,
-        "value_floats": np.float32,
-        "value_ints": np.int64,
-    }
     names = sorted(attribute.name for attribute in node.proto.attribute)
     if len(names) != 1:
         raise malformed("Constant holds one value", found=", ".join(names) or "none")
-    name = names[0]
-    if name == "value":
-        array = node.attr_tensor(name)
-        assert array is not None
-        return node.literal(array)
-    if name not in numbers:
-        raise unsupported(f"a constant given as {name} is not taken")
-    read = {
-        "value_float": node.attr_float,
-        "value_int": node.attr_int,
-        "value_floats": node.attr_floats,
-        "value_ints": node.attr_ints,
-    }
-    return node.literal(np.array(read[name](name), dtype=numbers[name]))
+    array: Array | None
+    match names[0]:
+        case "value":
+            array = node.attr_tensor("value")
+        case "value_float":
+            array = np.array(node.attr_float("value_float"), np.float32)
+        case "value_int":
+            array = np.array(node.attr_int("value_int"), np.int64)
+        case "value_floats":
+            array = np.array(node.attr_floats("value_floats"), np.float32)
+        case "value_ints":
+            array = np.array(node.attr_ints("value_ints"), np.int64)
+        case _:
+            array = None
+    if array is None:
+        raise unsupported(f"a constant given as {names[0]} is not taken")
+    return node.literal(array)
 
 
 def constant_of_shape(node: Node) -> Value:

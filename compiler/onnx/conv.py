@@ -81,9 +81,7 @@ def conv_transpose(node: Node) -> Value:
     return _without_row(node, result) if flat else result
 
 
-def _transposed_window(
-    node: Node, size: tuple[int, ...], kernel: tuple[int, ...]
-) -> tuple[Window, tuple[int, ...]]:
+def _transposed_window(node: Node, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[Window, tuple[int, ...]]:
     """The window, whose padding is cut from the result, and what is added at the end."""
     rank = len(size)
     declared = node.attr_ints("kernel_shape")

@@ -12,7 +12,6 @@ from ...ir.dialects.nn import (
     AbsOp,
     AddOp,
     Binary,
-    CastOp,
     CeilOp,
     ClampOp,
     CompareOp,
@@ -40,7 +39,7 @@ from ...ir.dialects.quant import QuantizeOp, UniformType
 from ...ir.types import I1, IntegerType
 from .emit import cast, reshape
 from .node import Node
-from .problems import NodeProblem, malformed, unsupported, ELEMENT_TYPE
+from .problems import ELEMENT_TYPE, NodeProblem, malformed, unsupported
 from .tensors import data_type_name, element_of_onnx
 
 Importer = Callable[[Node], Value]
@@ -80,7 +79,7 @@ def mean(node: Node) -> Value:
 
 
 def _chained(node: Node, op_class: type[Binary]) -> Value:
-    values = [node.input(index) for index in range(node.input_count)]
+    values = [node.plain(value) for value in node.every_stored()]
     return reduce(lambda lhs, rhs: node.add(op_class(lhs=lhs, rhs=rhs)), values)
 
 
@@ -155,8 +154,7 @@ def clip(node: Node) -> Value:
     x = node.stored(0)
     if all(limit is None or array is not None for limit, array in zip(limits, known, strict=True)):
         low, high = (
-            default if array is None else array.item()
-            for default, array in zip((-np.inf, np.inf), known, strict=True)
+            default if array is None else array.item() for default, array in zip((-np.inf, np.inf), known, strict=True)
         )
         return _clamp(node, x, low, high)
     x = node.plain(x)

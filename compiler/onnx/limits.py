@@ -6,14 +6,16 @@ DEFAULT_MAX_BYTES = 2 << 30
 """Model file and external data together; a caller may ask for more."""
 MAX_FILE_BYTES = (2 << 30) - 1
 """The model file alone: the limit of protobuf, which also holds for one tensor."""
-MAX_FIELDS = 3_000_000
+MAX_FIELDS = 1_000_000
 """Fields of the file's messages; bounds time and memory of parsing, about 200 bytes a field."""
+MAX_PACKED_BYTES = 64 << 20
+"""Integers of one byte each in the file become eight in memory; large tensors stand in raw bytes, not here."""
 MAX_MESSAGE_DEPTH = 80
 """Messages inside messages; below the 100 that protobuf takes."""
 MAX_GRAPH_DEPTH = 16
 """Graphs inside nodes."""
-MAX_NODES = 1_000_000
-MAX_TENSORS = 1_000_000
+MAX_NODES = 100_000
+MAX_TENSORS = 100_000
 MAX_AXES = 64
 MAX_ELEMENTS = 1 << 40
 MAX_CHECKED_BYTES = 256 << 20

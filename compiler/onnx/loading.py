@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ from . import limits
 from .external_data import ExternalDataError, ExternalFiles
 from .limits import printable
 from .tensor_checks import (
+    CheckedTensor,
     DepthError,
+    HeldTensor,
     TensorError,
-    bad_values,
     check_tensor,
     expected_bytes,
     graph_tensors,
@@ -57,13 +58,13 @@ def load_model(path: str | Path, *, max_bytes: int = limits.DEFAULT_MAX_BYTES) -
     size = len(data)
     model = _parse(data, where)
     del data
-    _check_size(model, where)
-    with ExternalFiles(os.path.dirname(os.path.abspath(where)), max_bytes - size) as files:
-        _complete_tensors(model, files, where)
-    _check_names(model, where)
+    all_graphs = _find_graphs(model, where)
+    _check_names(all_graphs, where)
     opset_of(model)
-    _check_values(model, where)
-    _check_structure(model, where, size)
+    with ExternalFiles(os.path.dirname(os.path.abspath(where)), max_bytes - size) as files:
+        checked = _complete_tensors(_tensors(model, all_graphs), files, where)
+    _check_values(checked, where)
+    _check_structure(model, checked, where, size)
     return model
 
 
@@ -90,16 +91,18 @@ def _read_file(where: str, max_bytes: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(Diagnostic("SNC0201", "cannot open the model", found=reason, node=where)) from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise UnsafeInput(Diagnostic("SNC0201", "the model is not a regular file", node=where))
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnsafeInput(Diagnostic("SNC0201", "the model is not a regular file", node=where))
-        data = file.read(limit + 1) if status.st_size <= limit else b""
+        data = file.read(status.st_size + 1) if status.st_size <= limit else b""
     if not data and not status.st_size:
         raise UnsafeInput(Diagnostic("SNC0202", "the file is empty", expected="an ONNX model", node=where))
     if not 0 < len(data) <= limit:
         found = f"{max(status.st_size, len(data))} bytes"
-        raise _too_much(where, "the model file is too large", found, f"at most {limit} bytes")
+        help = "raise the size limit if you trust the file" if limit < limits.MAX_FILE_BYTES else ""
+        raise _too_much(where, "the model file is too large", found, f"at most {limit} bytes", help)
     return data
 
 
@@ -119,37 +122,49 @@ def _parse(data: bytes, where: str) -> ModelProto:
         raise UnsafeInput(Diagnostic("SNC0202", "not an ONNX file, or truncated", found=found, node=where)) from None
 
 
-def _check_size(model: ModelProto, where: str) -> None:
-    """The model has nodes, and not too many nodes, tensors or graphs inside graphs."""
+def _find_graphs(model: ModelProto, where: str) -> list[Any]:
+    """Every graph of the file: the main one first, those for training, those inside nodes and functions.
+
+    Raises ModelError when the main graph has no nodes, LimitExceeded for too many nodes, tensors or inner graphs.
+    """
     if not model.graph.node:
         raise ModelError(Diagnostic("SNC0204", "the file holds no graph, or one without nodes", node=where))
     try:
-        nodes = sum(len(graph.node) for graph in _all_graphs(model))
-        tensors = sum(1 for _ in _all_tensors(model))
+        found = list(graphs(model.graph))
+        for training in model.training_info:
+            found += [*graphs(training.initialization), *graphs(training.algorithm)]
+        for function in model.functions:
+            found += inner_graphs(function.node)
     except DepthError as error:
         raise _too_much(where, "the model is too deep", str(error)) from None
-    for found, most, what in ((nodes, limits.MAX_NODES, "nodes"), (tensors, limits.MAX_TENSORS, "tensors")):
-        if found > most:
-            raise _too_much(where, f"the model has too many {what}", f"{found}", f"at most {most}")
+    nodes = sum(len(graph.node) for graph in found) + sum(len(function.node) for function in model.functions)
+    if nodes > limits.MAX_NODES:
+        raise _too_much(where, "the model has too many nodes", f"{nodes}", f"at most {limits.MAX_NODES}")
+    tensors = sum(1 for _ in _tensors(model, found))
+    if tensors > limits.MAX_TENSORS:
+        raise _too_much(where, "the model has too many tensors", f"{tensors}", f"at most {limits.MAX_TENSORS}")
+    return found
 
 
-def _complete_tensors(model: ModelProto, files: ExternalFiles, where: str) -> None:
+def _complete_tensors(tensors: Iterable[HeldTensor], files: ExternalFiles, where: str) -> list[CheckedTensor]:
     """Reads external data into the tensors and checks each of them; raises all problems of a kind at once."""
     problems: dict[int, list[Diagnostic]] = {5: [], 6: [], 1: []}
-    for name, tensor in _all_tensors(model):
+    checked = []
+    for held in tensors:
         try:
-            if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-                _load_external(tensor, files)
-            check_tensor(tensor)
+            if held.tensor.data_location == TensorProto.EXTERNAL or held.tensor.external_data:
+                _load_external(held.tensor, files)
+            checked.append(check_tensor(held))
         except ExternalDataError as error:
-            problems[error.exit_code].append(attrs.evolve(error.diagnostic, node=name))
+            problems[error.exit_code].append(attrs.evolve(error.diagnostic, node=held.name))
         except TensorError as error:
-            problems[5].append(Diagnostic("SNC0207", "a tensor is malformed", found=str(error), node=name))
+            problems[5].append(Diagnostic("SNC0207", "a tensor is malformed", found=str(error), node=held.name))
         except MemoryError:
-            raise _too_much(where, "the model needs more memory than there is", name) from None
+            raise _too_much(where, "the model needs more memory than there is", held.name) from None
     for exit_code, diagnostics in problems.items():
         if diagnostics:
             raise _ERROR_OF_EXIT_CODE[exit_code](diagnostics)
+    return checked
 
 
 def _load_external(tensor: Any, files: ExternalFiles) -> None:
@@ -160,26 +175,20 @@ def _load_external(tensor: Any, files: ExternalFiles) -> None:
     tensor.ClearField("data_location")
 
 
-def _check_names(model: ModelProto, where: str) -> None:
-    for graph in _all_graphs(model):
+def _check_names(all_graphs: Iterable[Any], where: str) -> None:
+    for graph in all_graphs:
         twice = [name for name, count in Counter(each.name for each in graph.initializer).items() if count > 1]
         if twice:
             shown = ", ".join(printable(name) for name in twice[:_MAX_SHOWN_TENSORS])
             raise ModelError(Diagnostic("SNC0204", "initializers share a name", found=shown, node=where))
 
 
-def _check_values(model: ModelProto, where: str) -> None:
+def _check_values(checked: list[CheckedTensor], where: str) -> None:
     """No NaN and no infinite weight in what the nodes use."""
-    bad = []
-    for graph in _all_graphs(model):
-        used = {name for inner in graphs(graph) for node in inner.node for name in node.input}
-        used.update(each.name for each in graph.output)
-        bad += [(printable(each.name), bad_values(each)) for each in graph.initializer if each.name in used]
-        bad += [(name, bad_values(tensor)) for name, tensor in node_tensors(graph.node)]
     diagnostics = [
-        Diagnostic("SNC0208", "weights that are no numbers", found=found, expected="finite values", node=name)
-        for name, found in bad
-        if found
+        Diagnostic("SNC0208", "weights that are no numbers", found=each.bad, expected="finite values", node=each.name)
+        for each in checked
+        if each.bad and each.used
     ]
     if len(diagnostics) > _MAX_SHOWN_TENSORS:
         more = len(diagnostics) - _MAX_SHOWN_TENSORS
@@ -189,14 +198,19 @@ def _check_values(model: ModelProto, where: str) -> None:
         raise ModelError(diagnostics)
 
 
-def _check_structure(model: ModelProto, where: str, size: int) -> None:
+def _check_structure(model: ModelProto, checked: list[CheckedTensor], where: str, size: int) -> None:
     """onnx.checker on the model without the data of its large initializers, which it would copy twice."""
     graph = model.graph
-    light = [each for each in graph.initializer if len(each.raw_data) <= _LARGE_TENSOR]
-    heavy = [each for each in graph.initializer if len(each.raw_data) > _LARGE_TENSOR]
-    if size - sum(len(each.raw_data) for each in heavy) > limits.MAX_CHECKED_BYTES:
+    # The initializers of the main graph come first among all tensors.
+    sized = list(zip(graph.initializer, (each.raw_bytes for each in checked), strict=False))
+    light = [tensor for tensor, raw_bytes in sized if raw_bytes <= _LARGE_TENSOR]
+    if size - sum(raw_bytes for _, raw_bytes in sized if raw_bytes > _LARGE_TENSOR) > limits.MAX_CHECKED_BYTES:
         return
-    stubs = [TensorProto(name=each.name, data_type=each.data_type, dims=[0]) for each in heavy]
+    stubs = [
+        TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0])
+        for tensor, raw_bytes in sized
+        if raw_bytes > _LARGE_TENSOR
+    ]
     skeleton = ModelProto(
         ir_version=model.ir_version,
         opset_import=model.opset_import,
@@ -218,23 +232,13 @@ def _check_structure(model: ModelProto, where: str, size: int) -> None:
         raise ModelError(Diagnostic("SNC0209", "onnx.checker refuses the model", found=first, node=where)) from None
 
 
-def _all_graphs(model: ModelProto) -> Iterator[Any]:
-    """Every graph of the file: the main one, those for training, those inside nodes and functions."""
-    yield from graphs(model.graph)
-    for training in model.training_info:
-        yield from graphs(training.initialization)
-        yield from graphs(training.algorithm)
-    for function in model.functions:
-        yield from inner_graphs(function.node)
-
-
-def _all_tensors(model: ModelProto) -> Iterator[tuple[str, Any]]:
-    for graph in _all_graphs(model):
+def _tensors(model: ModelProto, all_graphs: Iterable[Any]) -> Iterator[HeldTensor]:
+    """Every tensor of the file, the initializers of the main graph first."""
+    for graph in all_graphs:
         yield from graph_tensors(graph)
     for function in model.functions:
         yield from node_tensors(function.node)
 
 
-def _too_much(where: str, message: str, found: str, expected: str = "") -> LimitExceeded:
-    help = "raise the size limit if you trust the file" if expected else ""
+def _too_much(where: str, message: str, found: str, expected: str = "", help: str = "") -> LimitExceeded:
     return LimitExceeded(Diagnostic("SNC0203", message, found=found, expected=expected, help=help, node=where))

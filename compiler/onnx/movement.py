@@ -83,7 +83,7 @@ def transpose_axes(node: Node) -> Value:
 
 def concat(node: Node) -> Value:
     """Concat."""
-    inputs = [node.stored(index) for index in range(node.input_count)]
+    inputs = node.every_stored()
     if len({value.element for value in inputs}) > 1:
         inputs = [node.plain(value) for value in inputs]
     axis = normal_axis(node.attr_int("axis"), inputs[0].tensor.rank)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from ...ir.dialects.nn import CastOp
 from ...ir.dialects.quant import UniformType
 from ...ir.folding import ConstantFolder
 from ...ir.location import Location
+from ...ir.verifier import declared_problems
 from .problems import NOT_CONSTANT, NodeProblem, malformed, unsupported
 from .tensors import to_array
 
@@ -86,6 +88,10 @@ class Node:
         if isinstance(value.element, UniformType):
             return self.add(CastOp(x=value, to=value.element.storage))
         return value
+
+    def every_stored(self) -> list[Value]:
+        """All inputs of a variadic operator, in any element type; at least one."""
+        return [self.stored(index) for index in range(max(1, self.input_count))]
 
     def constant(self, index: int, role: str) -> Array:
         """Input `index`, which must be known now."""
@@ -200,24 +206,16 @@ class Node:
                 raise unsupported(f"output {index} ({self.proto.output[index]}) {reason}")
 
     def add(self, op: Operation) -> Value:
-        """Inserts an operation with one result and returns the result; raises ValueError when it breaks its rules."""
-        for operand_field, index in zip(op.spec.operands, range(len(op.spec.operands)), strict=True):
-            start, stop = op.spec.operand_range(index, len(op.operands))
-            for value in op.operands[start:stop]:
-                problem = operand_field.constraint.check(value.type)
-                if problem is not None:
-                    raise ValueError(f"{operand_field.name}: {problem}")
-        for attribute_field in op.spec.attributes:
-            value = getattr(op, attribute_field.name)
-            problem = None if value is None else attribute_field.codec.check(value)
-            if problem is not None:
-                raise ValueError(f"{attribute_field.name}: {problem}")
+        """Inserts an operation with one result and returns the result; ValueError says that it breaks a rule."""
+        problems = declared_problems(type(op), [value.type for value in op.operands], op.attributes, len(op.regions))
+        if problems:
+            raise unsupported("; ".join(problems))
         op.check()
-        if op.result.tensor.size > MAX_VALUE_ELEMENTS:
+        if math.prod(max(1, size) for size in op.result.shape) > MAX_VALUE_ELEMENTS:
             raise unsupported(
                 "a value would be too large",
-                found=f"{op.result.tensor.size} elements",
-                expected=f"at most {MAX_VALUE_ELEMENTS}",
+                found=str(op.result.type),
+                expected=f"at most {MAX_VALUE_ELEMENTS} elements",
             )
         op.location = self.location
         return self._builder.insert(op).result

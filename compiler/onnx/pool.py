@@ -73,9 +73,7 @@ def lp_pool(node: Node) -> Value:
     inner = Window(window.kernel, window.strides, window.dilations, (0,) * len(after), (0,) * len(after))
 
     def pool(value: Value, part: Window) -> Value:
-        mean = node.add(
-            AvgPool2dOp(x=value, kernel=part.kernel, strides=part.strides, dilations=part.dilations)
-        )
+        mean = node.add(AvgPool2dOp(x=value, kernel=part.kernel, strides=part.strides, dilations=part.dilations))
         return node.add(MulOp(lhs=mean, rhs=node.scalar(part.kernel[0] * part.kernel[1], mean)))
 
     return _root(node, _pool(node, padded, inner, pool), order)
@@ -125,12 +123,10 @@ def _pool(node: Node, x: Value, window: Window, pool: Pool2d) -> Value:
         rows = pool(reshape(node, x, (batch, channels, 1, *size)), window.with_unit_axis())
         return reshape(node, rows, (batch, channels, rows.shape[3]))
     planes = pool(reshape(node, x, (batch, channels * size[0], *size[1:])), window.axes(1, 2))
-    rows, columns = planes.shape[2:]
-    depth = reshape(node, planes, (batch, channels, size[0], rows * columns))
-    first = window.axes(0)
-    along_depth = Window((*first.kernel, 1), (*first.strides, 1), (*first.dilations, 1), (*first.before, 0), (*first.after, 0))
-    result = pool(depth, along_depth)
-    return reshape(node, result, (batch, channels, result.shape[2], rows, columns))
+    plane = planes.shape[2:]
+    depth = reshape(node, planes, (batch, channels, size[0], plane[0] * plane[1]))
+    result = pool(depth, window.axes(0).with_unit_axis(behind=True))
+    return reshape(node, result, (batch, channels, result.shape[2], *plane))
 
 
 def _order(node: Node) -> int:

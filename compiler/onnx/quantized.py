@@ -6,12 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...ir.core import Value
-from ...ir.dialects.nn import AddOp, CastOp, ClampOp, DivOp, MatMulOp, MaximumOp, MinimumOp, ReduceOp, RoundOp, SelectOp
-from ...ir.dialects.nn import CompareOp, SubOp
+from ...ir.dialects.nn import (
+    AddOp,
+    CastOp,
+    ClampOp,
+    CompareOp,
+    DivOp,
+    MatMulOp,
+    MaximumOp,
+    MinimumOp,
+    ReduceOp,
+    RoundOp,
+    SelectOp,
+    SubOp,
+)
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp, UniformType
 from ...ir.types import F16, F32, I8, I16, I32, U8, U16, ElementType, FloatType, IntegerType, element_of
 from .conv import convolution
-from .emit import cast, reshape
+from .emit import cast
 from .node import Node
 from .problems import ELEMENT_TYPE, NodeProblem, malformed, unsupported
 from .tensors import data_type_name, element_of_onnx
@@ -47,7 +59,7 @@ def dequantize_linear(node: Node) -> Value:
 
 
 def dynamic_quantize_linear(node: Node) -> tuple[Value, Value, Value]:
-    """DynamicQuantizeLinear: u8 over the range of x and 0, spelt out; a tensor of zeros has scale 0 and gives zero point 0."""
+    """DynamicQuantizeLinear: u8 over the range of x and 0, spelt out; zeros alone have scale 0 and zero point 0."""
     x = node.input(0)
     axes, zero = tuple(range(x.tensor.rank)), node.scalar(0, x)
     low = node.add(MinimumOp(lhs=node.add(ReduceOp(x=x, kind="min", axes=axes, keep_dims=False)), rhs=zero))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from attrs import frozen
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
 from .limits import MAX_AXES, MAX_ELEMENTS, MAX_GRAPH_DEPTH, printable
@@ -49,6 +50,25 @@ class DepthError(ValueError):
     """Graphs inside graphs, too deep."""
 
 
+@frozen
+class HeldTensor:
+    """A tensor of the file: its name for messages, and whether a node or an output of the graph uses it."""
+
+    name: str
+    tensor: Any
+    used: bool
+
+
+@frozen
+class CheckedTensor:
+    """What a check found: bytes of raw data, and what is bad about the values, or an empty text."""
+
+    name: str
+    used: bool
+    raw_bytes: int
+    bad: str
+
+
 def expected_bytes(tensor: Any) -> int:
     """Bytes of the tensor's raw data by shape and element type, sub-byte elements packed; raises TensorError."""
     if tensor.data_type not in _ELEMENT_BITS:
@@ -56,8 +76,9 @@ def expected_bytes(tensor: Any) -> int:
     return -(-_elements(tensor) * _ELEMENT_BITS[tensor.data_type] // 8)
 
 
-def check_tensor(tensor: Any) -> None:
+def check_tensor(held: HeldTensor) -> CheckedTensor:
     """Raises TensorError unless a tensor without external data has exactly the values that its shape asks for."""
+    tensor = held.tensor
     count = _elements(tensor)
     filled = [name for name in _TYPED_FIELDS if len(getattr(tensor, name))]
     if tensor.HasField("segment"):
@@ -65,9 +86,10 @@ def check_tensor(tensor: Any) -> None:
     if tensor.HasField("raw_data"):
         if filled:
             raise TensorError(f"raw data beside {', '.join(filled)}")
-        if len(tensor.raw_data) != expected_bytes(tensor):
-            raise TensorError(f"{len(tensor.raw_data)} bytes of data where its shape needs {expected_bytes(tensor)}")
-        return
+        raw = tensor.raw_data  # a copy each time it is asked for
+        if len(raw) != expected_bytes(tensor):
+            raise TensorError(f"{len(raw)} bytes of data where its shape needs {expected_bytes(tensor)}")
+        return CheckedTensor(held.name, held.used, len(raw), _bad_values(tensor, raw))
     name = _FIELD_OF.get(tensor.data_type, "int32_data")
     if tensor.data_type != TensorProto.STRING and tensor.data_type not in _ELEMENT_BITS:
         raise TensorError(f"the unknown element type {_type_name(tensor.data_type)}")
@@ -76,22 +98,7 @@ def check_tensor(tensor: Any) -> None:
     if len(getattr(tensor, name)) != _typed_values(tensor.data_type, count):
         found, expected = len(getattr(tensor, name)), _typed_values(tensor.data_type, count)
         raise TensorError(f"{found} values where its shape needs {expected}")
-
-
-def bad_values(tensor: Any) -> str:
-    """What makes a float tensor unusable, or an empty text.
-
-    A NaN anywhere does; an infinity does in a tensor of several elements. A single infinity is a bound that exporters
-    write, as in Clip, and no weight.
-    """
-    values = _float_values(tensor)
-    if values is None or np.isfinite(values).all():
-        return ""
-    nans, total = int(np.isnan(values).sum()), values.size
-    if nans:
-        return f"{nans} of {total} values are NaN"
-    infinities = int(np.isinf(values).sum())
-    return f"{infinities} of {total} values are infinite" if total > 1 else ""
+    return CheckedTensor(held.name, held.used, 0, _bad_values(tensor, None))
 
 
 def graphs(graph: GraphProto, depth: int = 1) -> Iterator[GraphProto]:
@@ -112,21 +119,25 @@ def inner_graphs(nodes: Any, depth: int = 0) -> Iterator[GraphProto]:
                 yield from graphs(graph, depth + 1)
 
 
-def graph_tensors(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
-    """The tensors of one graph, without the graphs inside, each with a name for messages."""
+def graph_tensors(graph: GraphProto) -> Iterator[HeldTensor]:
+    """The tensors of one graph, without the graphs inside: initializers first, in order."""
+    used = {name for inner in graphs(graph) for node in inner.node for name in node.input}
+    used.update(each.name for each in graph.output)
     for tensor in graph.initializer:
-        yield printable(tensor.name) or "an initializer without a name", tensor
+        name = printable(tensor.name) or "an initializer without a name"
+        yield HeldTensor(name, tensor, tensor.name in used)
     for sparse in graph.sparse_initializer:
-        yield printable(sparse.values.name), sparse.values
-        yield printable(sparse.values.name), sparse.indices
+        for part in (sparse.values, sparse.indices):
+            yield HeldTensor(printable(sparse.values.name), part, sparse.values.name in used)
     yield from node_tensors(graph.node)
 
 
-def node_tensors(nodes: Any) -> Iterator[tuple[str, TensorProto]]:
-    """The tensors in the attributes of nodes, each with a name for messages."""
+def node_tensors(nodes: Any) -> Iterator[HeldTensor]:
+    """The tensors in the attributes of nodes."""
     for node in nodes:
         for attribute in node.attribute:
-            yield from ((_place(node, attribute), tensor) for tensor in _attribute_tensors(attribute))
+            for tensor in _attribute_tensors(attribute):
+                yield HeldTensor(_place(node, attribute), tensor, used=True)
 
 
 def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
@@ -162,20 +173,39 @@ def _typed_values(data_type: int, count: int) -> int:
     return count if bits >= 8 else -(-count * bits // 8)
 
 
-def _float_values(tensor: Any) -> npt.NDArray[Any] | None:
-    """The values of FLOAT, DOUBLE, FLOAT16 and BFLOAT16 tensors; None for other types."""
-    raw = tensor.raw_data if tensor.HasField("raw_data") else None
-    if tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE):
-        dtype = "<f4" if tensor.data_type == TensorProto.FLOAT else "<f8"
-        typed = tensor.float_data if tensor.data_type == TensorProto.FLOAT else tensor.double_data
-        return np.frombuffer(raw, dtype) if raw is not None else np.array(typed, dtype)
-    if tensor.data_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
-        words = np.frombuffer(raw, "<u2") if raw is not None else np.array(tensor.int32_data, "<i4").astype("<u2")
-        if tensor.data_type == TensorProto.FLOAT16:
-            return words.view("<f2")
-        # A bfloat16 is the upper half of a float.
-        return (words.astype("<u4") << 16).view("<f4")
+def _bad_values(tensor: Any, raw: bytes | None) -> str:
+    """What makes a float tensor unusable, or an empty text.
+
+    A NaN anywhere does; an infinity does in a tensor of several elements. A single infinity is a bound that exporters
+    write, as in Clip, and no weight.
+    """
+    values = _float_values(tensor, raw)
+    if values is None or np.isfinite(values).all():
+        return ""
+    nans, infinities = int(np.isnan(values).sum()), int(np.isinf(values).sum())
+    if nans:
+        return f"{nans} of {values.size} values are NaN"
+    return f"{infinities} of {values.size} values are infinite" if values.size > 1 else ""
+
+
+def _float_values(tensor: Any, raw: bytes | None) -> npt.NDArray[Any] | None:
+    """The values of FLOAT, DOUBLE, FLOAT16 and BFLOAT16 tensors, without raw data from their typed field."""
+    match tensor.data_type:
+        case TensorProto.FLOAT:
+            return np.array(tensor.float_data, "<f4") if raw is None else np.frombuffer(raw, "<f4")
+        case TensorProto.DOUBLE:
+            return np.array(tensor.double_data, "<f8") if raw is None else np.frombuffer(raw, "<f8")
+        case TensorProto.FLOAT16:
+            return _words(tensor, raw).view("<f2")
+        case TensorProto.BFLOAT16:
+            # A bfloat16 is the upper half of a float.
+            return (_words(tensor, raw).astype("<u4") << 16).view("<f4")
     return None
+
+
+def _words(tensor: Any, raw: bytes | None) -> npt.NDArray[np.uint16]:
+    """The 16 bit patterns of a tensor of half precision."""
+    return np.array(tensor.int32_data, "<i4").astype("<u2") if raw is None else np.frombuffer(raw, "<u2")
 
 
 def _type_name(data_type: int) -> str:

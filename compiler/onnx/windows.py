@@ -34,9 +34,10 @@ class Window:
             )
         )
 
-    def with_unit_axis(self) -> Window:
-        """The window with an axis of size 1 in front."""
-        return Window((1, *self.kernel), (1, *self.strides), (1, *self.dilations), (0, *self.before), (0, *self.after))
+    def with_unit_axis(self, *, behind: bool = False) -> Window:
+        """The window with an axis of size 1 in front or behind."""
+        parts = ((self.kernel, 1), (self.strides, 1), (self.dilations, 1), (self.before, 0), (self.after, 0))
+        return Window(*((*entries, unit) if behind else (unit, *entries) for entries, unit in parts))
 
 
 def read_window(node: Node, size: tuple[int, ...], kernel: tuple[int, ...]) -> Window:

@@ -15,7 +15,8 @@ import onnx
 from . import limits
 
 _Children = Mapping[int, Any]
-"""Field number -> the children of its message type, or None for a text."""
+"""Field number -> the children of its message type, or _TEXT or _INTEGERS."""
+_TEXT, _INTEGERS = "text", "integers"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
@@ -33,7 +34,8 @@ def check_wire(data: bytes) -> None:
     """Raises WireError or TooManyFieldsError unless `data` is a whole message within the limits."""
     outer: list[tuple[int, _Children]] = []
     children: _Children = _MODEL
-    at, end, fields = 0, len(data), 0
+    at, end = 0, len(data)
+    fields = packed = 0
     while True:
         while at >= end:
             if not outer:
@@ -55,8 +57,13 @@ def check_wire(data: bytes) -> None:
             field = tag >> 3
             if field not in children:
                 at = stop
-            elif children[field] is None:
+            elif children[field] is _TEXT:
                 _check_text(data[at:stop], at)
+                at = stop
+            elif children[field] is _INTEGERS:
+                packed += size
+                if packed > limits.MAX_PACKED_BYTES:
+                    raise TooManyFieldsError(f"more than {limits.MAX_PACKED_BYTES} bytes of packed integers")
                 at = stop
             else:
                 outer.append((end, children))
@@ -95,14 +102,16 @@ def _check_text(text: bytes, at: int) -> None:
 
 
 def _children(descriptor: Any, known: dict[str, dict[int, Any]]) -> _Children:
-    """The message and text fields of a message type, and so on downwards; message types may hold themselves."""
+    """The message, text and integer fields of a message type, and theirs; types may hold themselves."""
     if descriptor.full_name not in known:
         children = known[descriptor.full_name] = {}
         for field in descriptor.fields:
             if field.type == field.TYPE_MESSAGE:
                 children[field.number] = _children(field.message_type, known)
             elif field.type == field.TYPE_STRING:
-                children[field.number] = None
+                children[field.number] = _TEXT
+            elif field.type in (field.TYPE_INT32, field.TYPE_INT64, field.TYPE_UINT64):
+                children[field.number] = _INTEGERS
     return known[descriptor.full_name]
 
 

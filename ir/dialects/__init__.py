@@ -16,5 +16,7 @@ def default_context() -> Context:
     from .builtin import BUILTIN
     from .nn import NN
     from .quant import QUANT
+    from .spinn2 import SPINN2
+    from .tile import TILE
 
-    return Context((BUILTIN, NN, QUANT))
+    return Context((BUILTIN, NN, QUANT, TILE, SPINN2))

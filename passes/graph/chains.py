@@ -13,7 +13,7 @@ from ...ir.dialects.nn import (
     SliceOp,
     TransposeOp,
 )
-from ...ir.rewriter import Rewriter, RewritePattern
+from ...ir.rewriter import RewritePattern, Rewriter
 from ...ir.shapes import broadcast, normal_axis
 from ...ir.types import FloatType, IntegerType, Type
 
@@ -91,10 +91,9 @@ class CastOfCast(RewritePattern):
         if not isinstance(inner, CastOp):
             return
         source, middle, target = inner.x.element, inner.to, op.to
-        # An integer out of range wraps when it is cast from an integer but is undefined when cast from a float.
-        leaves_float = isinstance(middle, FloatType) and isinstance(target, IntegerType) and target.width > 1
-        integers_wrap = leaves_float and isinstance(source, IntegerType) and not holds(target, source)
-        if holds(middle, source) and not integers_wrap:
+        # A number out of range wraps when it is cast from an integer and is undefined when it is cast from a float.
+        may_overflow = isinstance(middle, FloatType) and isinstance(target, IntegerType) and target.width > 1
+        if holds(middle, source) and (not may_overflow or holds(target, source)):
             rewriter.replace_with(op, CastOp(x=inner.x, to=target), inner)
 
 
@@ -107,7 +106,8 @@ def holds(wide: Type, narrow: Type) -> bool:
             return max(-narrow.low, narrow.high) <= 1 << _MANTISSA[wide.width]
         case FloatType(), FloatType():
             return wide.width >= narrow.width
-    return wide == narrow
+        case _:
+            return wide == narrow
 
 
 class ConcatWithoutEmpty(RewritePattern):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...ir.core import Operation, Value
 from ...ir.dialects.builtin import ModuleOp
 from ...ir.dialects.nn import AddOp, BatchNormOp, Conv2dOp, ConvTranspose2dOp, MatMulOp, MulOp
-from ...ir.rewriter import Rewriter, RewritePattern, apply_patterns
+from ...ir.rewriter import RewritePattern, Rewriter, apply_patterns
 from ..base import Pass, PassContext
 from .affine import Affine, Vector, read_affine
 from .matching import EraseDead, constant_of, insert_constant, only_user

@@ -9,7 +9,7 @@ from attrs import frozen
 from ...ir.core import Operation
 from ...ir.diagnostics import Diagnostic, ModelError
 from ...ir.dialects.builtin import ConstantOp, ModuleOp
-from ...ir.rewriter import Rewriter, RewritePattern, apply_patterns
+from ...ir.rewriter import RewritePattern, Rewriter, apply_patterns
 from ...ir.traits import Trait
 from ...ir.types import TensorType, tensor_of
 from ..base import Pass, PassContext, option

@@ -28,7 +28,7 @@ from ...ir.dialects.nn import (
     SubOp,
     TransposeOp,
 )
-from ...ir.rewriter import Rewriter, RewritePattern
+from ...ir.rewriter import RewritePattern, Rewriter
 from ...ir.shapes import normal_axes, normal_axis
 from .matching import constant_of, is_float, scalar_of
 
@@ -62,11 +62,10 @@ def returned_operand(op: Operation) -> Value | None:
             return op.x if _counts_up(op) else None
         case ClampOp():
             return op.x if op.low == -np.inf and op.high == np.inf else None
-        case MaxPool2dOp() | AvgPool2dOp():
-            return op.x if op.kernel == op.strides == (1, 1) and not any(op.pads) else None
+        case MaxPool2dOp():
+            return op.x if _single_element(op) else None
         case ReduceOp():
-            lengths = {op.x.shape[axis] for axis in normal_axes(op.axes, op.x.tensor.rank)}
-            return op.x if lengths <= {1} and op.kind in ("sum", "mean", "prod", "max", "min") else None
+            return op.x if _single_elements(op) and op.kind in ("prod", "max", "min") else None
         case SelectOp():
             condition = scalar_of(op.condition)
             return None if condition is None else (op.on_true if condition else op.on_false)
@@ -76,6 +75,14 @@ def returned_operand(op: Operation) -> Value | None:
         case Binary():
             return _neutral(op)
     return None
+
+
+def _single_element(op: MaxPool2dOp | AvgPool2dOp) -> bool:
+    return op.kernel == op.strides == (1, 1) and not any(op.pads)
+
+
+def _single_elements(op: ReduceOp) -> bool:
+    return all(op.x.shape[axis] == 1 for axis in normal_axes(op.axes, op.x.tensor.rank))
 
 
 def _counts_up(op: GatherOp) -> bool:
@@ -109,10 +116,20 @@ def _negative_zeros(value: Value, *, some: bool) -> bool:
 
 
 class ReduceNothing(RewritePattern):
-    """A reduction over axes of length 1 becomes a reshape."""
+    """A product or extremum over axes of length 1 becomes a reshape."""
 
     def match_and_rewrite(self, op: ReduceOp, rewriter: Rewriter) -> None:
         if returned_operand(op) is not None:
+            rewriter.replace_with(op, ReshapeOp(x=op.x, shape=op.out.shape))
+
+
+class MeanOfOne(RewritePattern):
+    """A sum or mean of single elements is a reshape, but for -0.0, which a sum turns into 0.0."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: Rewriter) -> None:
+        if isinstance(op, AvgPool2dOp) and _single_element(op):
+            rewriter.replace(op, op.x)
+        elif isinstance(op, ReduceOp) and op.kind in ("sum", "mean") and _single_elements(op):
             rewriter.replace_with(op, ReshapeOp(x=op.x, shape=op.out.shape))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...ir.core import Operation, Value
 from ...ir.dialects.builtin import ConstantOp
 from ...ir.dialects.nn import Binary
-from ...ir.rewriter import Rewriter, RewritePattern
+from ...ir.rewriter import RewritePattern, Rewriter
 from ...ir.traits import Trait
 from ...ir.types import FloatType
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from . import nn, quant
-from .kernel import Array, Kernel
 from ...ir.core import Operation, Value
 from ...ir.diagnostics import Diagnostic, UsageError
 from ...ir.dialects.builtin import FuncOp, ModuleOp, ReturnOp
+from . import nn, quant
+from .kernel import Array, Kernel
 
 KERNELS: Mapping[type[Operation], Kernel] = {**nn.KERNELS, **quant.KERNELS}
 """Operations whose meaning is not their `fold`."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .kernel import Array, Kernel
-from .windows import reduce_windows, window_columns, window_counts
 from ...ir.core import Operation
 from ...ir.dialects.nn import AvgPool2dOp, BatchNormOp, Conv2dOp, ConvTranspose2dOp, LrnOp, MatMulOp, MaxPool2dOp
+from .kernel import Array, Kernel
+from .windows import reduce_windows, window_columns, window_counts
 
 COLUMN_ELEMENTS = 1 << 23
 """A convolution unfolds as many output rows at once as stay below this many elements."""

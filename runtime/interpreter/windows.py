@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from .kernel import Array
 from ...ir.dialects.nn import AvgPool2dOp, MaxPool2dOp
+from .kernel import Array
 
 
 def window_columns(

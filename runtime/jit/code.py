@@ -6,11 +6,13 @@ that LLVM turns into registers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from .llvm import IRFunction, IRType, ir
+
+T = TypeVar("T")
 
 I1 = ir.IntType(1)
 I8 = ir.IntType(8)
@@ -275,15 +277,15 @@ class Code:
             with otherwise:
                 no()
 
-    def choose(self, selector: Value, cases: dict[int, Callable[[], None]]) -> None:
-        """Run the case whose number `selector` has; nothing for other numbers."""
+    def choose(self, selector: Value, cases: Mapping[Any, T], body: Callable[[T], None]) -> None:
+        """Run `body` of the case whose number `selector` has; nothing for other numbers."""
         done = self.builder.append_basic_block("chosen")
         switch = self.builder.switch(selector.raw, done)
         for number, case in cases.items():
             block = self.builder.append_basic_block("case")
             switch.add_case(ir.Constant(selector.type, number), block)
             self.builder.position_at_end(block)
-            case()
+            body(case)
             self.builder.branch(done)
         self.builder.position_at_end(done)
 
@@ -302,7 +304,13 @@ class Module:
         if not exported:
             function.linkage = "internal"
         function.attributes.add("nounwind")
+        function.attributes.add("noinline")
         return function
+
+    def vector_function(self, name: str, type_: IRType, parameters: int) -> IRFunction:
+        """A function (an intrinsic) of `parameters` vectors that gives such a vector, declared on first use."""
+        found = self.raw.globals.get(name)
+        return found if found is not None else ir.Function(self.raw, ir.FunctionType(type_, [type_] * parameters), name)
 
     def text(self) -> str:
         """LLVM IR text."""

@@ -48,9 +48,11 @@ MAX_PROCESSING_ELEMENTS = 1 << 14
 MAX_IMAGE_BYTES = 1 << 34
 MAX_TASK_OPERATIONS = 2.0**34
 """Multiplications of one task, rounded-up channel groups included."""
-MAX_TASK_ELEMENTS = 2.0**28
+MAX_TASK_ELEMENTS = 2.0**24
 """Elements of one operand, and of the scratch that a task needs."""
 MAX_BOX_BYTES = 2.0**34
+MAX_STRIDE = 1 << 12
+"""Of strides and dilations."""
 I8_U8 = (Element.I8, Element.U8)
 
 
@@ -124,6 +126,8 @@ def check_shapes(shapes: Table) -> None:
     _at_least(shapes, name, ("height", "width"), 1)
     _at_least(shapes, name, ("channels_in",), 1, inner)
     _at_least(shapes, name, ("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w"), 1, window)
+    for column in ("stride_h", "stride_w", "dilation_h", "dilation_w"):
+        require(~window | (shapes[column] <= MAX_STRIDE), name, column, shapes[column], f"at most {MAX_STRIDE}")
     _at_least(shapes, name, ("kernel_h",), 1, is_kernel(shapes, Kernel.LRN))
     _at_least(shapes, name, ("height_in", "width_in"), 1, padded)
     pad = is_kernel(shapes, Kernel.PAD)
@@ -396,8 +400,8 @@ def check_constants(constants: Table, arrays: tuple[npt.NDArray[np.generic], ...
     size = sizes[constants["array"]] if len(constants) else np.zeros(0, np.int64)
     need = constant_bytes(constants, shape, size)
     rows = np.arange(len(constants))
-    index, address = field(constants, "buffer"), field(constants, "address")
-    _check_inside(f"{name}.address", buffers, rows, index, address, np.zeros_like(need), need, need > 1 << 40)
+    buffer, address = field(constants, "buffer"), field(constants, "address")
+    _check_inside(f"{name}.address", buffers, rows, buffer, address, np.zeros_like(need), need, need > 1 << 40)
 
 
 def constant_bytes(constants: Table, shape: Integers, size: Integers) -> Integers:

@@ -177,12 +177,23 @@ def _pool_windows(batch: Batch, fill: int) -> tuple[Integers, npt.NDArray[np.int
     extent = batch["height_in"], batch["width_in"]
     pads = batch["pad_top"], batch["pad_left"]
     inside = np.ones((1, 1, 1, 1), np.int64)
-    tile = batch.a.read((batch["channels"], *extent), (batch["a_channel"], batch["a_row"], batch["a_column"]))
+    # Only what some window covers belongs to the operand; the tile may say more.
+    height, width = (
+        min(extent[axis], (batch[side] - 1) * batch[f"stride_{name}"] - pads[axis] + reach + 1)
+        for axis, (side, name) in enumerate((("height", "h"), ("width", "w")))
+        for reach in [(batch[f"kernel_{name}"] - 1) * batch[f"dilation_{name}"]]
+    )
+    if height > 0 and width > 0:
+        pitches = batch["a_channel"], batch["a_row"], batch["a_column"]
+        tile = batch.a.read((batch["channels"], height, width), pitches)
+    else:
+        tile = np.zeros((batch.rows, batch["channels"], 1, 1), np.int64)
     for axis, (name, outputs) in enumerate((("h", batch["height"]), ("w", batch["width"])), start=2):
         taps = np.arange(batch[f"kernel_{name}"]) * batch[f"dilation_{name}"]
         positions = np.arange(outputs) * batch[f"stride_{name}"] - pads[axis - 2] + taps[:, None]
         within = (positions >= 0) & (positions < extent[axis - 2])
-        tile = np.take(tile, np.where(within, positions, 0), axis=axis if axis == 2 else 4)
+        place = 2 if axis == 2 else 4
+        tile = np.take(tile, np.where(within, positions, 0).clip(max=tile.shape[place] - 1), axis=place)
         form = (-1, 1, outputs, 1) if axis == 2 else (1, len(taps), 1, outputs)
         inside = inside * within.reshape(form)
     ordered = tile.transpose(0, 1, 2, 4, 3, 5)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snc.compiler import artefact_zip
 from snc.compiler.artefact_zip import ALIGNMENT, MIMETYPE, MIMETYPE_TEXT, container, is_member_name, open_container
-from snc.ir.diagnostics import UnsafeInput
+from snc.ir.diagnostics import LimitExceeded, UnsafeInput
 
 WORD = st.text("abzAZ019_", min_size=1, max_size=6)
 NAMES = st.lists(WORD, min_size=1, max_size=3).map("/".join)
@@ -80,6 +81,13 @@ class TestContainer:
         assert not is_member_name(name)
         with pytest.raises(ValueError):
             packed({name: b""})
+
+    def test_refuses_more_than_a_zip_without_extension_can_hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(artefact_zip, "MAX_BYTES", len(packed({"m": b"12345"})))
+        assert packed({"m": b"12345"})
+        for size in (6, 5000):
+            with pytest.raises(LimitExceeded):
+                packed({"m": bytes(size)})
 
 
 class TestForeignArchives:

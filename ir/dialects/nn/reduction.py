@@ -91,6 +91,8 @@ class ArgReduceOp(Operation):
 
     def infer(self) -> tuple[Type, ...]:
         axis = normal_axis(self.axis, self.x.tensor.rank)
+        if not self.x.shape[axis]:
+            raise ValueError(f"axis {axis} of {self.x.type} has no elements to choose from")
         middle = (1,) if self.keep_dims else ()
         shape = (*self.x.shape[:axis], *middle, *self.x.shape[axis + 1 :])
         return (self.x.tensor.with_shape(shape).with_element(I64),)
@@ -121,7 +123,7 @@ class SoftmaxOp(Operation):
 
     def fold(self, operands: Sequence[Array]) -> Array:
         (x,) = operands
-        shifted = x - x.max(axis=self.axis, keepdims=True)
+        shifted = x - x.max(axis=self.axis, keepdims=True, initial=-np.inf)
         total = np.exp(shifted).sum(axis=self.axis, keepdims=True)
         return (shifted - np.log(total) if self.log else np.exp(shifted) / total).astype(x.dtype, copy=False)
 

@@ -1,0 +1,118 @@
+"""Weights and parameters in DRAM, one record per part, as the processing elements will load them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from ...ir.dialects.spinn2_tables import BOX, BufferKind, Copy, Packing
+from ...passes.tile.demand import Parameter, filter_bytes
+from ...passes.tile.geometry import Plan, align
+from .memory import Dram
+from .rows import Rows, records
+
+Array = NDArray[Any]
+
+PACKINGS = {"conv": Packing.FILTER, "depthwise": Packing.ROWS, "matmul": Packing.MATRIX}
+
+
+@frozen(eq=False)
+class Records:
+    """n records in DRAM: where each lies, its bytes, and where its components start inside it.
+
+    `weights` is the offset of the filter block, `parameters[i]` that of stage i's parameters (-1 where there are none).
+    """
+
+    buffer: Array
+    address: Array
+    size: Array
+    weights: Array
+    parameters: dict[int, Array]
+
+    def boxes(self, index: Array) -> NDArray[np.void]:
+        """Box records that copy whole records."""
+        return line_boxes(self.size[index])
+
+
+def line_boxes(size: Array) -> NDArray[np.void]:
+    """Box records that copy `size` neighbouring bytes."""
+    columns: dict[str, Array | int] = {"copy": int(Copy.BOX), "n0": 1, "n1": 1, "n2": 1, "bytes": size, "element": 1}
+    return records(BOX, len(size), columns)
+
+
+def part_records(
+    rows: Rows,
+    dram: Dram,
+    plan: Plan,
+    layer: int,
+    parameters: list[Parameter],
+    channels: Array,
+    reduction: Array,
+    *,
+    weights: bool,
+) -> Records:
+    """One record per (output channels, reduction) span; `channels` and `reduction` are [n, 2]."""
+    count = channels[:, 1] - channels[:, 0]
+    filters = filter_bytes(plan, count, reduction[:, 1] - reduction[:, 0]) if weights else np.zeros_like(count)
+    per_channel = [entry for entry in parameters if entry.per_channel]
+    offset = np.zeros_like(count)
+    places: dict[int, Array] = {}
+    filters_first = plan.core != "depthwise"
+    weight_offset = offset
+    if filters_first:
+        offset = offset + filters
+    for entry in per_channel:
+        places[entry.stage] = offset
+        offset = offset + count * entry.record_bytes
+    if not filters_first:
+        weight_offset = offset
+        offset = offset + filters
+    buffer, address = _deal(rows, dram, layer, offset)
+    if weights:
+        array = rows.array(plan.weight)
+        spans = np.concatenate([channels, reduction], axis=1)
+        rows.constants(buffer, address + weight_offset, array, PACKINGS[plan.core], spans)
+    for entry in per_channel:
+        spans = np.concatenate([channels, np.zeros_like(channels)], axis=1)
+        rows.constants(buffer, address + places[entry.stage], rows.array(entry.values), Packing.ROWS, spans)
+    return Records(buffer, address, offset, weight_offset, places)
+
+
+def fixed_record(rows: Rows, dram: Dram, layer: int, parameters: list[Parameter]) -> Records | None:
+    """The parameters that all pieces share, as one record; None when there are none."""
+    fixed = [entry for entry in parameters if not entry.per_channel]
+    if not fixed:
+        return None
+    places: dict[int, Array] = {}
+    offset = 0
+    for entry in fixed:
+        places[entry.stage] = np.array([offset])
+        offset += int(align(entry.record_bytes, 4))
+    padded = [
+        np.pad(entry.values.reshape(-1).view(np.uint8), (0, int(align(entry.record_bytes, 4)) - entry.record_bytes))
+        for entry in fixed
+    ]
+    port = dram.next_port()
+    address = np.array([dram.take(port, offset)])
+    buffer = rows.buffers(np.array([rows.processing_elements + port]), BufferKind.PARAMETERS, layer, address, offset)
+    array = rows.array(np.concatenate(padded))
+    rows.constants(buffer, address, array, Packing.RAW, np.zeros((1, 4), np.int64))
+    return Records(buffer, address, np.array([offset]), np.array([0]), places)
+
+
+def _deal(rows: Rows, dram: Dram, layer: int, sizes: Array) -> tuple[Array, Array]:
+    """Deals records to the ports in turn; all of one port lie in one buffer, each aligned to 16 bytes."""
+    ports = np.arange(len(sizes)) % dram.ports
+    buffer, address = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64)
+    for port in range(min(dram.ports, len(sizes))):
+        mine = ports == port
+        room = align(sizes[mine], 16)
+        start = dram.take(port, int(room.sum()))
+        address[mine] = start + np.concatenate([[0], np.cumsum(room)[:-1]])
+        buffer[mine] = rows.buffers(
+            np.array([rows.processing_elements + port]), BufferKind.WEIGHTS, layer, start, int(room.sum())
+        )
+    return buffer, address

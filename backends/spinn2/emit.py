@@ -1,0 +1,493 @@
+"""Turns the pieces of one block into tasks and transfers; whole arrays of pieces at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...ir.dialects import quant
+from ...ir.dialects.quant import UniformType, uniform
+from ...ir.dialects.spinn2_tables import ELEMENT_DTYPES, SHAPE, BufferKind, Element, Kernel, Phase
+from ...passes.tile.demand import (
+    Demand,
+    Parameter,
+    Tile,
+    demand,
+    first_boxes,
+    first_pitches,
+    parameters,
+    source_pitches,
+    stage_pitches,
+)
+from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, Source, Stage, align, source_boxes, stage_boxes
+from .constants import Records, fixed_record, line_boxes
+from .maps import FeatureMap, Tiles, overlap
+from .memory import Dram
+from .rows import Rows, records
+
+Array = NDArray[Any]
+Operand = tuple[Array, Array]
+"""Buffers and addresses."""
+
+I32_LIMITS = (-(1 << 31), (1 << 31) - 1)
+
+
+def element(dtype: np.dtype[Any]) -> int:
+    """The Element code of a dtype."""
+    return int(Element(ELEMENT_DTYPES.index(dtype)))
+
+
+def extents(boxes: Boxes) -> tuple[Array, Array, Array]:
+    """Channels, rows and columns of boxes."""
+    size = boxes[:, :, 1] - boxes[:, :, 0]
+    return size[:, 0], size[:, 1], size[:, 2]
+
+
+class BlockEmitter:
+    """Emits the work of one block on the processing elements `pes`; pieces name a PE by its index among them."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        dram: Dram,
+        plan: Plan,
+        layer: int,
+        tile: Tile,
+        pes: Array,
+        inputs: list[FeatureMap],
+        output: FeatureMap,
+        *,
+        weight_slots: int = 1,
+    ) -> None:
+        self.rows, self.dram, self.plan, self.layer = rows, dram, plan, layer
+        self.tile, self.pes, self.inputs, self.output = tile, pes, inputs, output
+        self.parameters: list[Parameter] = parameters(plan)
+        self.demand: Demand = demand(plan, tile)
+        self.identity_bias = plan.on_mac_array and any(entry.stage == 0 for entry in self.parameters)
+        self._next_address = 0
+        size = self.demand
+        self.first = self._region(BufferKind.TILE, size.first)
+        self.slots = [self._region(BufferKind.WEIGHTS, size.weights + size.post) for _ in range(weight_slots)]
+        self.partial = self._region(BufferKind.ACCUMULATOR, size.partial)
+        self.results = [self._region(BufferKind.RESULT, each) for each in size.stages]
+        self.sources = [self._region(BufferKind.TILE, each) for each in size.sources]
+        self.fixed_region = self._region(BufferKind.PARAMETERS, size.fixed)
+        self.fixed: Records | None = None
+
+    def _region(self, kind: BufferKind, size: int) -> Operand:
+        """A region at the same address in every PE; an empty one is never used."""
+        address = np.full(len(self.pes), self._next_address, np.int64)
+        self._next_address += int(align(size, MAC_ROW_BYTES))
+        if size == 0:
+            return np.zeros(len(self.pes), np.int64), address
+        return self.rows.buffers(self.pes, kind, self.layer, address, size), address
+
+    def load_fixed(self, q: Array) -> None:
+        """Loads the parameters that all pieces share into the PEs `q`, in the open step."""
+        if self.fixed is None:
+            self.fixed = fixed_record(self.rows, self.dram, self.layer, self.parameters)
+        if self.fixed is None:
+            return
+        at = np.zeros(len(q), np.int64)
+        self.rows.transfers(
+            self.layer,
+            Phase.WEIGHTS,
+            self.fixed.boxes(at),
+            self.fixed.buffer[at],
+            self.fixed.address[at],
+            self.fixed_region[0][q],
+            self.fixed_region[1][q],
+        )
+
+    def load_records(self, q: Array, found: Records, index: Array, slot: int) -> None:
+        """Loads records `index` into a weight slot of the PEs `q`."""
+        buffer, address = self.slots[slot]
+        self.rows.transfers(
+            self.layer,
+            Phase.WEIGHTS,
+            found.boxes(index),
+            found.buffer[index],
+            found.address[index],
+            buffer[q],
+            address[q],
+        )
+
+    def copy_slots(
+        self, source: Array, target: Array, sizes: Array, from_slot: int, to_slot: int, phase: Phase
+    ) -> None:
+        """Copies records from a slot of the PEs `source` to a slot of the PEs `target`."""
+        self.rows.transfers(
+            self.layer,
+            phase,
+            line_boxes(sizes),
+            self.slots[from_slot][0][source],
+            self.slots[from_slot][1][source],
+            self.slots[to_slot][0][target],
+            self.slots[to_slot][1][target],
+        )
+
+    def load_first(self, q: Array, boxes: Boxes, reduction: Array) -> None:
+        """Loads the first feature map's tiles for `boxes` of the first stage's result, and fills their padding."""
+        wanted = first_boxes(self.plan, boxes, reduction)
+        self._load(q, wanted, self.plan.first, self.first, first_pitches(self.plan, wanted))
+        view = self.plan.first.view
+        inner_low = np.clip(-wanted[:, 1:, 0], 0, None)
+        inner_high = np.minimum(wanted[:, 1:, 1], np.array(view.shape[1:])) - wanted[:, 1:, 0]
+        size = wanted[:, 1:, 1] - wanted[:, 1:, 0]
+        padded = np.flatnonzero(np.any((inner_low > 0) | (inner_high < size), axis=1))
+        if not padded.size:
+            return
+        channel_pitch, row_pitch, _ = first_pitches(self.plan, wanted)
+        kind = self.plan.block.inputs[self.plan.first.index].element
+        channels, rows, columns = extents(wanted)
+        inner = np.clip(inner_high - inner_low, 0, None)
+        code = element(self.plan.first.dtype)
+        shapes = records(
+            SHAPE,
+            padded.size,
+            {
+                "kernel": int(Kernel.PAD),
+                "a_type": code,
+                "b_type": code,
+                "y_type": code,
+                "channels": channels[padded],
+                "height": rows[padded],
+                "width": columns[padded],
+                "height_in": inner[padded, 0],
+                "width_in": inner[padded, 1],
+                "pad_top": inner_low[padded, 0],
+                "pad_left": inner_low[padded, 1],
+                "y_channel": channel_pitch[padded],
+                "y_row": row_pitch[padded],
+                "zero_y": kind.zero_point if isinstance(kind, UniformType) else 0,
+            },
+        )
+        self.rows.tasks(
+            self.layer,
+            self.pes[q[padded]],
+            Phase.INPUTS,
+            shapes,
+            {"y": self.first[0][q[padded]], "y_address": self.first[1][q[padded]]},
+        )
+
+    def load_sources(self, q: Array, boxes: Boxes) -> None:
+        """Loads the second operands of all stages for `boxes` of the block's result."""
+        number = 0
+        for stage, each in zip(self.plan.stages, stage_boxes(self.plan, boxes), strict=True):
+            if stage.source is None:
+                continue
+            wanted = source_boxes(each, stage.source)
+            self._load(q, wanted, stage.source, self.sources[number], source_pitches(stage, wanted))
+            number += 1
+
+    def _load(
+        self, q: Array, boxes: Boxes, source: Source, region: Operand, pitches: tuple[Array, Array, Array]
+    ) -> None:
+        tiles = Tiles(boxes, region[0][q], region[1][q], pitches[0], pitches[1])
+        held = self.inputs[source.index]
+        found = overlap(tiles, held.segments(source.view), source.view, held.itemsize, load=True)
+        self.rows.transfers(
+            self.layer,
+            Phase.INPUTS,
+            found.boxes,
+            found.map_buffer,
+            found.map_address,
+            found.tile_buffer,
+            found.tile_address,
+        )
+
+    def mac(self, q: Array, boxes: Boxes, reduction: Array, weights: Operand, *, into_partial: bool = False) -> None:
+        """MAC array tasks for `boxes` of the first stage's result, into the accumulator or the partial sums."""
+        plan, stage = self.plan, self.plan.stages[0]
+        wanted = first_boxes(plan, boxes, reduction)
+        channels, rows, columns = extents(boxes)
+        channels_in, rows_in, columns_in = extents(wanted)
+        a_channel, a_row, _ = first_pitches(plan, wanted)
+        y_channel, y_row, _ = stage_pitches(plan, 0, boxes)
+        window = stage.window
+        shape: dict[str, Array | int] = {
+            "a_type": element(plan.first.dtype),
+            "b_type": element(plan.weight.dtype),
+            "y_type": int(Element.I32),
+            "channels_in": channels_in,
+            "height_in": rows_in,
+            "width_in": columns_in,
+            "channels": channels,
+            "height": rows,
+            "width": columns,
+            "kernel_h": window.kernel[0],
+            "kernel_w": window.kernel[1],
+            "stride_h": window.stride[0],
+            "stride_w": window.stride[1],
+            "dilation_h": window.dilation[0],
+            "dilation_w": window.dilation[1],
+            "a_channel": a_channel,
+            "a_row": a_row,
+            "a_column": plan.first.dtype.itemsize,
+            "y_channel": y_channel,
+            "y_row": y_row,
+            "low": I32_LIMITS[0],
+            "high": I32_LIMITS[1],
+        }
+        match plan.core:
+            case "matmul":
+                shape |= {
+                    "kernel": int(Kernel.MATMUL),
+                    "channels_in": columns_in,
+                    "channels": 1,
+                    "height": rows,
+                    "width": channels,
+                    "b_row": align(channels * plan.weight.itemsize, MAC_ROW_BYTES),
+                    "b_column": plan.weight.itemsize,
+                }
+            case "depthwise":
+                shape["kernel"] = int(Kernel.DEPTHWISE)
+            case _:
+                shape["kernel"] = int(Kernel.CONV)
+        target = self.partial if into_partial else self.results[0]
+        operands = {
+            "a": self.first[0][q],
+            "a_address": self.first[1][q],
+            "b": weights[0],
+            "b_address": weights[1],
+            "y": target[0][q],
+            "y_address": target[1][q],
+        }
+        self.rows.tasks(self.layer, self.pes[q], Phase.COMPUTE, records(SHAPE, len(q), shape), operands)
+
+    def accumulate(self, q: Array, boxes: Boxes, source: Operand) -> None:
+        """Adds the partial sums at `source` to the accumulators of the PEs `q`."""
+        channels, rows, columns = extents(boxes)
+        pitch = stage_pitches(self.plan, 0, boxes)
+        minor = self.plan.stages[0].view.minor
+        shape: dict[str, Array | int] = {
+            "kernel": int(Kernel.ACCUMULATE),
+            "a_type": int(Element.I32),
+            "b_type": int(Element.I32),
+            "y_type": int(Element.I32),
+            "channels": 1 if minor else channels,
+            "height": rows,
+            "width": channels if minor else columns,
+            "a_channel": 0 if minor else pitch[0],
+            "a_row": pitch[1],
+            "a_column": 4,
+            "y_channel": 0 if minor else pitch[0],
+            "y_row": pitch[1],
+            "low": I32_LIMITS[0],
+            "high": I32_LIMITS[1],
+        }
+        self.rows.tasks(
+            self.layer,
+            self.pes[q],
+            Phase.POST,
+            records(SHAPE, len(q), shape),
+            {
+                "a": source[0],
+                "a_address": source[1],
+                "y": self.results[0][0][q],
+                "y_address": self.results[0][1][q],
+            },
+        )
+
+    def finish(self, q: Array, boxes: Boxes, post: Operand | None, record: Records | None, index: Array) -> None:
+        """All stages behind the core, a step each, and the store of the result.
+
+        `post` is where the per-channel parameters lie (a weight slot, perhaps another PE's), as in `record[index]`.
+        """
+        tiles = stage_boxes(self.plan, boxes)
+        first_stage = 1 if self.plan.on_mac_array else 0
+        running, pitches = self._start(q, tiles[0])
+        if self.identity_bias:
+            self.rows.next_step()
+            operand = self._parameter(0, q, post, record, index)
+            running, pitches = self._stage_task(
+                q, 0, tiles[0], tiles[0], running, pitches, operand, self.results[1], identity=True
+            )
+        number = 0
+        for position in range(first_stage, len(self.plan.stages)):
+            stage = self.plan.stages[position]
+            self.rows.next_step()
+            operand = self._parameter(position, q, post, record, index)
+            second: Operand | None = None
+            if stage.source is not None:
+                second = (self.sources[number][0][q], self.sources[number][1][q])
+                number += 1
+            target = self.results[position + (1 if self.identity_bias else 0)]
+            before = tiles[position - 1] if position else first_boxes(self.plan, tiles[0], np.zeros((len(q), 2), int))
+            running, pitches = self._stage_task(
+                q, position, before, tiles[position], running, pitches, operand, target, second=second
+            )
+        self.rows.next_step()
+        self._store(q, boxes, running, pitches)
+
+    def _start(self, q: Array, boxes: Boxes) -> tuple[Operand, tuple[Array, Array]]:
+        if self.plan.on_mac_array:
+            pitch = stage_pitches(self.plan, 0, boxes)
+            return (self.results[0][0][q], self.results[0][1][q]), (pitch[0], pitch[1])
+        wanted = first_boxes(self.plan, boxes, np.zeros((len(q), 2), np.int64))
+        pitch = first_pitches(self.plan, wanted)
+        return (self.first[0][q], self.first[1][q]), (pitch[0], pitch[1])
+
+    def _parameter(
+        self, stage: int, q: Array, post: Operand | None, record: Records | None, index: Array
+    ) -> Operand | None:
+        for entry in self.parameters:
+            if entry.stage != stage:
+                continue
+            if not entry.per_channel:
+                if self.fixed is None:
+                    raise ValueError("the shared parameters were not loaded")
+                return self.fixed_region[0][q], self.fixed_region[1][q] + int(self.fixed.parameters[stage][0])
+            if post is None or record is None:
+                raise ValueError("the parameters of the channels were not loaded")
+            return post[0], post[1] + record.parameters[stage][index]
+        return None
+
+    def _stage_task(
+        self,
+        q: Array,
+        position: int,
+        before: Boxes,
+        boxes: Boxes,
+        running: Operand,
+        pitches: tuple[Array, Array],
+        parameter: Operand | None,
+        target: Operand,
+        *,
+        second: Operand | None = None,
+        identity: bool = False,
+    ) -> tuple[Operand, tuple[Array, Array]]:
+        stage = self.plan.stages[position]
+        size = 4 if identity else None
+        y_channel, y_row, _ = (
+            stage_pitches(self.plan, position, boxes, size)
+            if not (position == 0 and not identity and self.plan.on_mac_array)
+            else stage_pitches(self.plan, position, boxes)
+        )
+        channels, rows, columns = extents(boxes)
+        channels_in, rows_in, columns_in = extents(before)
+        source_dtype = self._running_dtype(position, identity=identity)
+        shape: dict[str, Array | int] = {
+            "a_type": element(source_dtype),
+            "b_type": element(source_dtype),
+            "y_type": int(Element.I32) if identity else element(stage.dtype),
+            "channels_in": channels_in,
+            "height_in": rows_in,
+            "width_in": columns_in,
+            "channels": channels,
+            "height": rows,
+            "width": columns,
+            "kernel_h": stage.window.kernel[0],
+            "kernel_w": stage.window.kernel[1],
+            "stride_h": stage.window.stride[0],
+            "stride_w": stage.window.stride[1],
+            "dilation_h": stage.window.dilation[0],
+            "dilation_w": stage.window.dilation[1],
+            "a_channel": pitches[0],
+            "a_row": pitches[1],
+            "a_column": source_dtype.itemsize,
+            "y_channel": y_channel,
+            "y_row": y_row,
+        }
+        shape |= self._meaning(stage, position, before, boxes, identity=identity)
+        operands: dict[str, Array | int] = {
+            "a": running[0],
+            "a_address": running[1],
+            "y": target[0][q],
+            "y_address": target[1][q],
+        }
+        if parameter is not None:
+            operands |= {"p": parameter[0], "p_address": parameter[1]}
+        if second is not None and stage.source is not None:
+            wanted = source_boxes(boxes, stage.source)
+            b_channel, b_row, _ = source_pitches(stage, wanted)
+            steps = [0 if repeated else 1 for repeated in stage.source.repeated]
+            shape |= {
+                "b_type": element(stage.source.dtype),
+                "b_channel": b_channel * steps[0],
+                "b_row": b_row * steps[1],
+                "b_column": stage.source.dtype.itemsize * steps[2],
+            }
+            operands |= {"b": second[0], "b_address": second[1]}
+        self.rows.tasks(self.layer, self.pes[q], Phase.POST, records(SHAPE, len(q), shape), operands)
+        return (target[0][q], target[1][q]), (y_channel, y_row)
+
+    def _running_dtype(self, position: int, *, identity: bool) -> np.dtype[Any]:
+        """The type of what a stage reads first."""
+        if identity or (position == 1 and self.plan.on_mac_array):
+            return np.dtype(np.int32)
+        return self.plan.stages[position - 1].dtype if position else self.plan.first.dtype
+
+    def _meaning(
+        self, stage: Stage, position: int, before: Boxes, boxes: Boxes, *, identity: bool
+    ) -> dict[str, Array | int]:
+        """Kernel, zero points, limits and what else the operation says."""
+        op = stage.op
+        if identity:
+            return {
+                "kernel": int(Kernel.REQUANTIZE),
+                "p_pitch": 12,
+                "low": I32_LIMITS[0],
+                "high": I32_LIMITS[1],
+            }
+        common: dict[str, Array | int] = {}
+        if isinstance(op, quant.Limited):
+            common = {"low": op.low, "high": op.high, "zero_y": op.target.zero_point}
+        pitch = next(
+            (entry.record_bytes for entry in self.parameters if entry.stage == position and entry.per_channel), 0
+        )
+        info = np.iinfo(stage.dtype)
+        whole: dict[str, Array | int] = {"low": int(info.min), "high": int(info.max)}
+        match op:
+            case quant.RescaleOp():
+                kind = op.x.element
+                zero = kind.zero_point if isinstance(kind, UniformType) else 0
+                return common | {"kernel": int(Kernel.REQUANTIZE), "zero_a": zero, "p_pitch": pitch}
+            case quant.AddOp() | quant.MulOp():
+                a, b = (op.rhs, op.lhs) if stage.swapped else (op.lhs, op.rhs)
+                code = Kernel.ADD if isinstance(op, quant.AddOp) else Kernel.MUL
+                zeros = {"zero_a": uniform(a).zero_point, "zero_b": uniform(b).zero_point}
+                return common | zeros | {"kernel": int(code)}
+            case quant.ExtremumOp():
+                return whole | {"kernel": int(Kernel.MAXIMUM if op.maximum else Kernel.MINIMUM)}
+            case quant.TableOp():
+                return common | {"kernel": int(Kernel.TABLE), "p_pitch": pitch}
+            case quant.MaxPool2dOp():
+                return whole | {"kernel": int(Kernel.MAX_POOL)} | _pads(stage, before, boxes)
+            case quant.AvgPool2dOp():
+                zero = uniform(op.x).zero_point
+                extra = {"kernel": int(Kernel.AVG_POOL), "zero_a": zero, "count": op.count}
+                return common | extra | _pads(stage, before, boxes)
+            case quant.SoftmaxOp():
+                return common | {"kernel": int(Kernel.SOFTMAX)}
+            case quant.LrnOp():
+                return common | {
+                    "kernel": int(Kernel.LRN),
+                    "kernel_h": op.size,
+                    "zero_a": uniform(op.x).zero_point,
+                }
+            case _:
+                raise ValueError(f"{op} has no task")
+
+    def _store(self, q: Array, boxes: Boxes, running: Operand, pitches: tuple[Array, Array]) -> None:
+        view = self.plan.view
+        tiles = Tiles(boxes, running[0], running[1], pitches[0], pitches[1])
+        found = overlap(tiles, self.output.segments(view), view, self.output.itemsize, load=False)
+        self.rows.transfers(
+            self.layer,
+            Phase.RESULTS,
+            found.boxes,
+            found.tile_buffer,
+            found.tile_address,
+            found.map_buffer,
+            found.map_address,
+        )
+
+
+def _pads(stage: Stage, before: Boxes, boxes: Boxes) -> dict[str, Array | int]:
+    """Rows and columns between the first window's start and the tile's start (the tile is cut at the map's edge)."""
+    start = boxes[:, 1:, 0] * np.array(stage.window.stride) - np.array(stage.window.before)
+    padding = before[:, 1:, 0] - start
+    return {"pad_top": padding[:, 0], "pad_left": padding[:, 1]}

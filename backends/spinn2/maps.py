@@ -1,0 +1,143 @@
+"""Where feature maps live: whole behind one DRAM port, in row bands behind all ports, or in the storage PEs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from attrs import define, frozen
+from numpy.typing import NDArray
+
+from ...ir.dialects.spinn2_tables import BOX, Copy
+from ...passes.tile.geometry import Boxes, View
+from .rows import records
+
+Array = NDArray[Any]
+
+
+@frozen(eq=False)
+class Segments:
+    """The pieces of a map: boxes of its view, each in one buffer, with the pitches in bytes."""
+
+    boxes: Boxes
+    buffer: Array
+    address: Array
+    channel_pitch: Array
+    row_pitch: Array
+
+
+@define(eq=False)
+class FeatureMap:
+    """A tensor in memory.
+
+    A dense map is one run of bytes and can be seen as any view of its size; a banded map is planar and in segments.
+    """
+
+    itemsize: int
+    size: int
+    dense: tuple[int, int] | None = None  # buffer, address
+    banded: tuple[View, Segments] | None = None
+
+    def segments(self, view: View) -> Segments:
+        """The segments under `view`; raises ValueError when a banded map is asked for another view than its own."""
+        if self.dense is not None:
+            buffer, address = self.dense
+            return Segments(
+                np.array([[[0, n] for n in view.shape]], np.int64),
+                np.array([buffer]),
+                np.array([address]),
+                np.array([self.itemsize if view.minor else view.rows * view.columns * self.itemsize]),
+                np.array([(view.channels if view.minor else view.columns) * self.itemsize]),
+            )
+        if self.banded is None or self.banded[0] != view:
+            raise ValueError("a banded map has one view")
+        return self.banded[1]
+
+
+@frozen(eq=False)
+class Tiles:
+    """Tiles in PE memory: box of each in map coordinates (rows and columns may reach into padding) and pitches."""
+
+    boxes: Boxes
+    buffer: Array
+    address: Array
+    channel_pitch: Array
+    row_pitch: Array
+
+
+@frozen(eq=False)
+class Overlap:
+    """Every pair of a tile and a map segment that share elements, as transfers between them."""
+
+    tile: Array
+    boxes: NDArray[np.void]
+    map_buffer: Array
+    map_address: Array
+    tile_buffer: Array
+    tile_address: Array
+
+
+def overlap(tiles: Tiles, segments: Segments, view: View, itemsize: int, *, load: bool) -> Overlap:
+    """Intersects tiles with segments; with `load` the box records copy map to tile, else tile to map."""
+    low = np.maximum(tiles.boxes[:, None, :, 0], segments.boxes[None, :, :, 0])
+    high = np.minimum(tiles.boxes[:, None, :, 1], segments.boxes[None, :, :, 1])
+    tile, segment = np.nonzero(np.all(high > low, axis=2))
+    low, count = low[tile, segment], (high - low)[tile, segment]
+    from_tile = low - tiles.boxes[tile, :, 0]
+    from_segment = low - segments.boxes[segment, :, 0]
+
+    def offset(start: Array, channel_pitch: Array, row_pitch: Array) -> Array:
+        column = 0 if view.minor else start[:, 2] * itemsize
+        return start[:, 0] * channel_pitch + start[:, 1] * row_pitch + column
+
+    tile_pitch = (tiles.channel_pitch[tile], tiles.row_pitch[tile])
+    map_pitch = (segments.channel_pitch[segment], segments.row_pitch[segment])
+    source, target = (map_pitch, tile_pitch) if load else (tile_pitch, map_pitch)
+    zero = np.zeros(len(tile), np.int64)
+    columns = {
+        "copy": int(Copy.BOX),
+        "n0": zero + 1 if view.minor else count[:, 0],
+        "n1": count[:, 1],
+        "n2": 1,
+        "bytes": (count[:, 0] if view.minor else count[:, 2]) * itemsize,
+        "src_0": zero if view.minor else source[0],
+        "src_1": source[1],
+        "dst_0": zero if view.minor else target[0],
+        "dst_1": target[1],
+        "element": itemsize,
+    }
+    return Overlap(
+        tile,
+        merge_rows(records(BOX, len(tile), columns)),
+        segments.buffer[segment],
+        segments.address[segment] + offset(from_segment, *map_pitch),
+        tiles.buffer[tile],
+        tiles.address[tile] + offset(from_tile, *tile_pitch),
+    )
+
+
+def merge_rows(boxes: NDArray[np.void]) -> NDArray[np.void]:
+    """Boxes whose rows, then planes, follow each other without a gap on both sides become fewer, longer rows."""
+    for count, source, target in (("n1", "src_1", "dst_1"), ("n0", "src_0", "dst_0")):
+        if count == "n0":
+            # Planes of a single row each: look at them as rows.
+            flat = (boxes["n1"] == 1) & (boxes["n0"] > 1)
+            boxes["n1"] = np.where(flat, boxes["n0"], boxes["n1"])
+            boxes["src_1"] = np.where(flat, boxes["src_0"], boxes["src_1"])
+            boxes["dst_1"] = np.where(flat, boxes["dst_0"], boxes["dst_1"])
+            boxes["n0"] = np.where(flat, 1, boxes["n0"])
+            count, source, target = "n1", "src_1", "dst_1"
+        whole = (boxes[source] == boxes["bytes"]) & (boxes[target] == boxes["bytes"])
+        boxes["bytes"] = np.where(whole, boxes["bytes"] * boxes[count], boxes["bytes"])
+        boxes[count] = np.where(whole, 1, boxes[count])
+    for count, names in (("n0", ("src_0", "dst_0")), ("n1", ("src_1", "dst_1"))):
+        for name in names:
+            boxes[name] = np.where(boxes[count] == 1, 0, boxes[name])
+    return boxes
+
+
+def bands(view: View, count: int) -> Array:
+    """[m, 2] rows of at most `count` equal bands of a map."""
+    each = -(-view.rows // count)
+    low = np.arange(0, view.rows, each, dtype=np.int64)
+    return np.stack([low, np.minimum(low + each, view.rows)], axis=1)

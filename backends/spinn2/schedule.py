@@ -1,0 +1,230 @@
+"""From tiled IR to the tables of a SpiNNaker2 program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...ir.core import Operation, Value
+from ...ir.diagnostics import Diagnostic, DoesNotFit, ModelError, UsageError
+from ...ir.dialects import nn
+from ...ir.dialects.builtin import ConstantOp, FuncOp, ModuleOp, ReturnOp
+from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp
+from ...ir.dialects.spinn2_tables import Packing
+from ...ir.dialects.tile import BlockOp
+from ...passes.tile.geometry import Plan, plan_block
+from ...passes.tile.split_layers import uses_reuse
+from ...runtime.spinn2.program import Program
+from .dense import schedule_dense
+from .emit import BlockEmitter
+from .layout import inputs_of, schedule_layout
+from .machine import Machine
+from .maps import FeatureMap
+from .memory import Dram, Storage
+from .place import Placement, place_maps, resolve
+from .reuse import schedule_reuse
+from .rows import Rows
+from .waves import schedule_waves
+
+Array = NDArray[Any]
+
+MAPPINGS = ("baseline", "kelber2020")
+
+
+def compute_elements(machine: Machine, mapping: str) -> Array:
+    """Numbers of the PEs that compute: all for the baseline, else those of the double blocks, in their order."""
+    if mapping == "baseline":
+        return np.arange(machine.processing_elements)
+    return np.array([machine.pe_of(qpe, i) for qpe in machine.compute_qpes for i in range(machine.mesh.pes_per_qpe)])
+
+
+def storage_elements(machine: Machine) -> Array:
+    """[storage QPEs, PEs of each]: numbers of the PEs that keep maps."""
+    per_qpe = range(machine.mesh.pes_per_qpe)
+    return np.array([[machine.pe_of(qpe, i) for i in per_qpe] for qpe in machine.floor_plan.storage_qpes])
+
+
+def schedule(module: ModuleOp, machine: Machine, mapping: str) -> Program:
+    """The program of a module at stage `tiled`.
+
+    Raises DoesNotFit when DRAM is too small, ModelError for a layer that has no schedule, UsageError for an unknown
+    mapping.
+    """
+    if mapping not in MAPPINGS:
+        raise UsageError(
+            Diagnostic("SNC0450", f"there is no mapping {mapping}", expected=f"one of {', '.join(MAPPINGS)}")
+        )
+    main = module.main
+    rows = Rows(machine.processing_elements)
+    dram = Dram(len(machine.dram.ports), machine.dram.capacity_bytes // len(machine.dram.ports))
+    placement = Placement(rows, dram, storage_elements(machine), Storage(machine.pe.data_bytes))
+    on_chip = mapping != "baseline"
+    plans: dict[Operation, Plan] = {op: plan_block(op) for op in main.body.ops if isinstance(op, BlockOp)}
+    layers: list[str] = []
+    try:
+        place_maps(main, plans, placement, banded=True, keep_on_chip=on_chip)
+        elements = compute_elements(machine, mapping)
+        for op in main.body.ops:
+            _schedule_op(op, plans, placement, elements, layers, machine, on_chip=on_chip)
+    except MemoryError as error:
+        raise DoesNotFit(
+            Diagnostic(
+                "SNC0451",
+                "the network does not fit the machine's DRAM",
+                node=layers[-1] if layers else "",
+                found=str(error),
+                expected=f"at most {dram.capacity} bytes behind each of {dram.ports} ports",
+                help="try a smaller input (--shape) or a machine with more DRAM (--machine)",
+            )
+        ) from None
+    _input_ports(main, placement)
+    _output_ports(main.return_op, placement)
+    return Program(
+        processing_elements=machine.processing_elements,
+        sram_bytes=machine.pe.data_bytes,
+        dram_bytes=tuple(max(used, 1) for used in dram.used),
+        layers=tuple(layers) or ("",),
+        arrays=tuple(rows.arrays),
+        **rows.tables(),
+    )
+
+
+def _schedule_op(
+    op: Operation,
+    plans: dict[Operation, Plan],
+    placement: Placement,
+    elements: Array,
+    layers: list[str],
+    machine: Machine,
+    *,
+    on_chip: bool,
+) -> None:
+    rows = placement.rows
+    if isinstance(op, BlockOp):
+        layers.append(str(op.location))
+        _schedule_block(op, plans[op], placement, elements, len(layers) - 1, machine, on_chip=on_chip)
+        return
+    if isinstance(op, StorageCastOp) and isinstance(op.x.owner, ConstantOp):
+        whole = placement.map_of(op.out).dense
+        if whole is not None:
+            array = rows.array(op.x.owner.value)
+            rows.constants(whole[0], np.array([whole[1]]), array, Packing.RAW, np.zeros((1, 4), np.int64))
+        return
+    if isinstance(op, nn.ReshapeOp | StorageCastOp | ConstantOp | QuantizeOp | DequantizeOp | ReturnOp):
+        return
+    layers.append(str(op.location))
+    try:
+        sources = [placement.map_of(value) for value in inputs_of(op)]
+        schedule_layout(rows, len(layers) - 1, op, sources, placement.map_of(op.results[0]))
+    except ValueError as error:
+        raise ModelError(
+            Diagnostic(
+                "SNC0452",
+                f"{op.name} has no schedule",
+                node=str(op.location),
+                found=str(error),
+                expected="a move of elements that is separable, axis by axis",
+            )
+        ) from None
+
+
+def _schedule_block(
+    block: BlockOp,
+    plan: Plan,
+    placement: Placement,
+    elements: Array,
+    layer: int,
+    machine: Machine,
+    *,
+    on_chip: bool,
+) -> None:
+    if block.tile is None:
+        raise ValueError(f"{block} has no tile; run split-layers first")
+    channels, rows, columns, reduction = block.tile
+    tile = (channels, rows, columns, reduction)
+    reuse = on_chip and uses_reuse(plan, tile)
+    emitter = BlockEmitter(
+        placement.rows,
+        placement.dram,
+        plan,
+        layer,
+        tile,
+        elements,
+        [placement.map_of(value) for value in block.inputs],
+        placement.map_of(block.results[0]),
+        weight_slots=2 if reuse else 1,
+    )
+    if plan.core == "matmul":
+        schedule_dense(emitter)
+    elif reuse:
+        schedule_reuse(emitter, machine.mesh.pes_per_qpe)
+    else:
+        schedule_waves(emitter)
+
+
+def network_inputs(main: FuncOp) -> list[Value]:
+    """The values that the host writes: a quantised argument, or an integer argument itself."""
+    found: list[Value] = []
+    for argument in main.body.arguments:
+        quantized = [user for user in argument.users if isinstance(user, QuantizeOp)]
+        found += [op.out for op in quantized] if quantized else [argument]
+    return found
+
+
+def network_outputs(op: ReturnOp) -> list[Value]:
+    """The integers that the host reads: what is returned, before it is dequantized."""
+    return [value.owner.x if isinstance(value.owner, DequantizeOp) else value for value in op.values]
+
+
+def _port_columns(held: FeatureMap) -> tuple[dict[str, Array | int], int]:
+    if held.dense is not None:
+        size = held.size * held.itemsize
+        return {
+            "buffer": held.dense[0],
+            "address": held.dense[1],
+            "n0": 1,
+            "bytes": size,
+            "pitch": size,
+            "at": 0,
+        }, 1
+    if held.banded is None:
+        raise ValueError("a map lies nowhere")
+    view, segments = held.banded
+    channels = view.channels
+    index = np.repeat(np.arange(len(segments.boxes)), channels)
+    channel = np.tile(np.arange(channels), len(segments.boxes))
+    row_low, row_high = segments.boxes[index, 1, 0], segments.boxes[index, 1, 1]
+    size = (row_high - row_low) * view.columns * held.itemsize
+    return {
+        "buffer": segments.buffer[index],
+        "address": segments.address[index] + channel * segments.channel_pitch[index],
+        "n0": 1,
+        "bytes": size,
+        "pitch": size,
+        "at": (channel * view.rows + row_low) * view.columns * held.itemsize,
+    }, len(index)
+
+
+def _input_ports(main: FuncOp, placement: Placement) -> None:
+    for index, value in enumerate(network_inputs(main)):
+        columns, count = _port_columns(placement.map_of(value))
+        placement.rows.ports(index, output=False, columns=columns, count=count)
+
+
+def _output_ports(op: ReturnOp, placement: Placement) -> None:
+    for index, value in enumerate(network_outputs(op)):
+        base, _ = resolve(placement.aliases, value)
+        if base not in placement.maps:
+            raise ModelError(
+                Diagnostic(
+                    "SNC0453",
+                    "an output of the network is not computed by it",
+                    node=str(value.owner.location) if value.owner is not None else "",
+                    found=f"a constant or unused {value.type}",
+                    expected="an output that depends on an input",
+                )
+            )
+        columns, count = _port_columns(placement.map_of(value))
+        placement.rows.ports(index, output=True, columns=columns, count=count)

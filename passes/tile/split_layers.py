@@ -1,0 +1,192 @@
+"""The pass that chooses how each block is cut into pieces."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from ...ir.diagnostics import Diagnostic, DoesNotFit
+from ...ir.dialects.builtin import ModuleOp
+from ...ir.dialects.tile import BlockOp
+from ...ir.rewriter import Rewriter
+from ...ir.spec import INTS
+from ..base import Pass, PassContext, option
+from .demand import FILTER_GROUP, Demand, Tile, accumulator_parts, demand
+from .geometry import Plan, plan_block
+
+Array = NDArray[Any]
+
+MATRIX_COLUMNS = 16
+DRAM_BYTES_PER_CLOCK = 32
+NOC_BYTES_PER_CLOCK = 128
+
+
+@frozen
+class SplitLayers(Pass):
+    """Writes the attribute `tile` on every block; the values computed stay the same.
+
+    Each piece (input tile, weights, a second set of weights while they wander, 32 bit result and what follows it) fits
+    the SRAM of a processing element. A convolution is cut along output channels first, in groups of four, then along
+    rows and columns of the result, and along input channels only where nothing else helps; a matrix product along the
+    reduction, then along its columns (Kelber, Wu et al. 2020, section 3). Of all cuts that fit, that with the fewest
+    estimated clocks is taken. Raises DoesNotFit for a block of which no piece fits.
+    """
+
+    name: ClassVar[str] = "split-layers"
+    idempotent: ClassVar[bool] = True
+    establishes: ClassVar[str | None] = "tiled"
+    sram_bytes: int = option(98304, help="bytes of a processing element for data", low=1)
+    elements: int = option(128, help="processing elements that compute", low=1)
+    columns: int = option(16, help="output columns of the MAC array", low=1)
+    accumulator_bits: int = option(32, help="bits of a sum in the MAC array", low=8, high=32)
+    reuse: bool = option(True, help="weights wander between processing elements, so that two sets must fit")
+
+    def run(self, module: ModuleOp, context: PassContext) -> None:
+        rewriter = Rewriter()
+        problems: list[Diagnostic] = []
+        for op in module.main.body.ops:
+            if not isinstance(op, BlockOp):
+                continue
+            try:
+                tile = self.choose(plan_block(op))
+            except ValueError as error:
+                problems.append(
+                    Diagnostic(
+                        "SNC0440", "the layer cannot be cut into pieces", node=str(op.location), found=str(error)
+                    )
+                )
+                continue
+            rewriter.set_attribute(op, "tile", INTS.encode(tile))
+        if problems:
+            raise DoesNotFit(problems)
+
+    def choose(self, plan: Plan) -> Tile:
+        """The tile of a block; raises ValueError saying need, have and what to try when nothing fits."""
+        parts = accumulator_parts(plan, self.accumulator_bits)
+        reduction = -(-plan.reduction // parts)
+        if plan.core == "matmul":
+            return self._matrix(plan, reduction)
+        while True:
+            tile = self._best(plan, reduction)
+            if tile is not None:
+                return tile
+            if plan.core != "conv" or reduction <= FILTER_GROUP:
+                need = demand(plan, self._smallest(plan, reduction))
+                raise ValueError(self._shortage(need))
+            reduction = max(FILTER_GROUP, -(-reduction // 2 // FILTER_GROUP) * FILTER_GROUP)
+
+    def _shortage(self, need: Demand) -> str:
+        parts = {
+            "input tile": need.first,
+            "weights": need.weights + need.post,
+            "32 bit sums and results": need.partial + sum(need.stages),
+            "second operands": sum(need.sources),
+            "tables": need.fixed,
+        }
+        listed = ", ".join(f"{name} {size} bytes" for name, size in parts.items() if size)
+        return (
+            f"the smallest piece needs {need.total(weight_slots=1)} bytes ({listed}), a processing element has "
+            f"{self.sram_bytes}; try 8 bits, a smaller input (--shape) or a machine with more SRAM (--machine)"
+        )
+
+    def _smallest(self, plan: Plan, reduction: int) -> Tile:
+        view = plan.view
+        columns = view.columns if plan.core == "rows" else 1
+        channels = view.channels if plan.core == "channels" else min(view.channels, FILTER_GROUP)
+        return channels, 1, columns, reduction
+
+    def _matrix(self, plan: Plan, reduction: int) -> Tile:
+        """Cut the reduction so that weights stream through all elements, then the columns of the result."""
+        view = plan.view
+        rows = min(view.rows, FILTER_GROUP)
+        for width in (128, 64, 32, 16, 4, 1):
+            columns = min(view.channels, width)
+            for length in (512, 256, 128, 64, 16, 4, 1):
+                tile = (columns, rows, 1, min(reduction, length))
+                if demand(plan, tile).total(weight_slots=1) <= self.sram_bytes // 2:
+                    return tile
+        need = demand(plan, (1, rows, 1, 1))
+        if need.total(weight_slots=1) <= self.sram_bytes:
+            return 1, rows, 1, 1
+        raise ValueError(self._shortage(need))
+
+    def _best(self, plan: Plan, reduction: int) -> Tile | None:
+        view = plan.view
+        best: tuple[float, Tile] | None = None
+        for channels in self._channel_sizes(plan):
+            for columns in self._sizes(view.columns, plan.core == "rows"):
+                for rows in self._sizes(view.rows, whole=False):
+                    tile = (channels, rows, columns, reduction)
+                    cost = self._clocks(plan, tile)
+                    if best is not None and cost >= best[0]:
+                        continue
+                    if demand(plan, tile).total(weight_slots=self._slots(plan, tile)) <= self.sram_bytes:
+                        best = (cost, tile)
+        return None if best is None else best[1]
+
+    def _slots(self, plan: Plan, tile: Tile) -> int:
+        return 2 if self.reuse and uses_reuse(plan, tile) else 1
+
+    def _channel_sizes(self, plan: Plan) -> list[int]:
+        channels = plan.view.channels
+        if plan.core == "channels":
+            return [channels]
+        if plan.core == "conv":
+            channels //= plan.groups
+        sizes = {channels} | {size for size in (4, 8, 16, 32, 64, 128, 256) if size < channels}
+        return sorted(sizes)
+
+    @staticmethod
+    def _sizes(extent: int, whole: bool) -> list[int]:
+        """Tile sizes along one axis: one for each number of equal parts."""
+        if whole:
+            return [extent]
+        return sorted({-(-extent // parts) for parts in range(1, min(extent, 64) + 1)}, reverse=True)
+
+    def _clocks(self, plan: Plan, tile: Tile) -> float:
+        """Estimated clocks of the block: bytes in, MAC array and ARM work of the busiest element, bytes out."""
+        view = plan.view
+        channels, rows, columns, reduction = tile
+        spatial = -(-view.rows // rows) * -(-view.columns // columns)
+        parts = -(-view.channels // channels)
+        stage = plan.stages[0]
+        height, width = rows, columns
+        for later in plan.stages[1:]:
+            height, width = height * later.window.stride[0], width * later.window.stride[1]
+        window = stage.window
+        tall = (height - 1) * window.stride[0] + window.extent(0)
+        wide = -(-((width - 1) * window.stride[1] + window.extent(1)) // 16) * 16
+        depth = reduction if plan.core == "conv" else channels
+        tile_bytes = depth * tall * wide * plan.first.dtype.itemsize
+        work = channels * height * width * 30.0
+        if plan.core in ("conv", "depthwise"):
+            taps = int(np.prod(plan.weight.shape[2:]))
+            sums = (
+                -(-channels // FILTER_GROUP) * height * window.stride[0] * window.stride[1] * -(-width // self.columns)
+            )
+            work += sums * taps * (plan.reduction if plan.core == "conv" else FILTER_GROUP)
+        if self.reuse and uses_reuse(plan, tile):
+            rounds = rotation_rounds(spatial, parts, self.elements)
+            loads = -(-spatial // self.elements) * self.elements * tile_bytes / NOC_BYTES_PER_CLOCK
+            weights = channels * parts * depth * int(np.prod(plan.weight.shape[2:])) / DRAM_BYTES_PER_CLOCK
+            return rounds * work + loads + weights
+        rounds = -(-spatial * parts // self.elements)
+        weight_bytes = channels * depth * int(np.prod(plan.weight.shape[2:])) if plan.core == "conv" else 0
+        return rounds * work + spatial * parts * (tile_bytes + weight_bytes) / DRAM_BYTES_PER_CLOCK
+
+
+def uses_reuse(plan: Plan, tile: Tile) -> bool:
+    """Whether the weights of a block may wander: a convolution without groups whose sums are not cut."""
+    return plan.core == "conv" and plan.groups == 1 and tile[3] >= plan.reduction
+
+
+def rotation_rounds(tiles: int, parts: int, elements: int) -> int:
+    """Pieces that the busiest of `elements` computes, one after the other, when weights wander."""
+    group = min(elements, 1 << max(0, parts - 1).bit_length())
+    per_group = -(-tiles // max(elements // group, 1))
+    waves = -(-per_group // group)
+    replicas = max(1, group // (1 << max(0, min(per_group, group) - 1).bit_length()))
+    return waves * -(-parts // group) * (group // replicas)
