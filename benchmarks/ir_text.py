@@ -12,7 +12,7 @@ import numpy as np
 from snc.ir.builder import Builder
 from snc.ir.clone import clone_module
 from snc.ir.compare import structurally_equal
-from snc.ir.core import Block
+from snc.ir.core import Block, Value
 from snc.ir.dialects.builtin import ConstantOp, FuncOp, ModuleOp, ReturnOp
 from snc.ir.dialects.nn import AddOp, ClampOp, Conv2dOp, MaxPool2dOp
 from snc.ir.location import Location
@@ -29,7 +29,8 @@ def chain(operations: int) -> ModuleOp:
     body = Block([TensorType((1, 8, 32, 32), F32)], ["image"])
     build = Builder(body)
     weights = np.random.default_rng(0).standard_normal((8, 8, 3, 3)).astype(np.float32)
-    x = shortcut = body.arguments[0]
+    x: Value = body.arguments[0]
+    shortcut = x
     for layer in range(max(1, operations // 6)):
         weight = build.insert(ConstantOp(value=weights, location=Location((f"/layer{layer}/conv/weight",))))
         bias = build.insert(ConstantOp(value=weights[:, 0, 0, 0] + layer))

@@ -73,10 +73,7 @@ def _least_squares(values: Array, bounds: tuple[float, float]) -> tuple[float, f
 def noise_samples(main: FuncOp) -> list[list[Array]]:
     """Seeded normal noise in the shape of the inputs, for models that come without data."""
     rng = np.random.default_rng(SEED)
-    return [
-        [_noise(rng, argument) for argument in main.body.arguments]
-        for _ in range(NOISE_SAMPLES)
-    ]
+    return [[_noise(rng, argument) for argument in main.body.arguments] for _ in range(NOISE_SAMPLES)]
 
 
 def _noise(rng: np.random.Generator, argument: Value) -> Array:

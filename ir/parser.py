@@ -48,7 +48,7 @@ MAX_REPEATED_BYTES = 1 << 30
 MAX_GUESSED_NAME = 100
 """Longest name for which a message looks for a similar one."""
 
-_TYPE = re.compile(r"tensor<[^<>\n]*(?:<[^<>\n]*>[^<>\n]*)?>|!\w[\w.]*(?:<[^<>\n]*>)?|u?i[0-9]+|f[0-9]+")
+_TYPE = re.compile(r"tensor<[^<>]*(?:<[^<>]*>)?>|table<[^<>]*>|!\w[\w.]*(?:<[^<>]*>)?|u?i[0-9]+|f[0-9]+")
 _SHAPE = re.compile(r"(?:[0-9]{1,18}x)*")
 _DIALECT_TYPE = re.compile(r"!(\w[\w.]*)(?:<(.*)>)?")
 _NAME = re.compile(r"%([A-Za-z0-9_.$]+)")
@@ -70,6 +70,8 @@ def parse_module(
             raise Fault(0, "expected a module", found=op.name)
     except Fault as fault:
         raise located(fault, text, name) from None
+    except RecursionError:
+        raise located(Fault(0, "nested too deep", code=LIMIT), text, name) from None
     return op
 
 
@@ -109,7 +111,7 @@ class _Reader:
         found = self._context.ops.get(parsed.name)
         if found is None:
             help_text = _close_to(parsed.name, self._context.ops)
-            message = f"there is no operation {parsed.name}"
+            message = f"there is no operation {parsed.token}"
             raise Fault(_start(parsed.token), message, code=UNKNOWN_NAME, help=help_text)
         return found
 

@@ -258,7 +258,7 @@ class _Records(lark.Transformer[Token, Any]):
             key, value = entry
             name = json.loads(key) if key.type == "STRING" else str(key)
             if name in found:
-                raise Fault(key.start_pos, f"the attribute {name} stands twice")
+                raise Fault(key.start_pos, f"the attribute {key} stands twice")
             found[name] = value
         return found
 

@@ -50,7 +50,7 @@ def declared_problems(
     for name in attributes:
         if name not in op_class.spec.attribute_names and not _prefix(name):
             problems.append(
-                f"the attribute {name} is not declared; names of other attributes have the form dialect.name"
+                f"the attribute {name!r} is not declared; names of other attributes have the form dialect.name"
             )
     expected = len(op_class.spec.regions)
     if regions != expected:
@@ -128,7 +128,7 @@ class _Verifier:
             self._complain(op, STRUCTURE, f"no dialect has the operation {op.name}")
         for name in op.attributes:
             if name not in op.spec.attribute_names and _prefix(name) and _prefix(name) not in self._dialects:
-                self._complain(op, DECLARATION, f"there is no dialect {_prefix(name)} to explain the attribute {name}")
+                self._complain(op, DECLARATION, f"there is no dialect to explain the attribute {name!r}")
 
     def _block(self, parent: Operation, block: Block) -> None:
         if block.parent is not parent:

@@ -1,8 +1,12 @@
-"""Options of the test suite."""
+"""Options of the test suite. Property tests draw the same examples on every run."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

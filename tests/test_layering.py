@@ -17,9 +17,8 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found.update("/" + alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = (
-                path.relative_to(ROOT).parts[: -node.level] if node.level else ("/" + str(node.module).split(".")[0],)
-            )
+            absolute = f"/{node.module}".split(".")
+            base = path.relative_to(ROOT).parts[: -node.level] if node.level else absolute
             found.update((*base, *(node.module or alias.name).split("."))[0] for alias in node.names)
     return found
 

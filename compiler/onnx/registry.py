@@ -37,7 +37,8 @@ class OnnxOperator:
     """One operator that is taken.
 
     `versions` are the definitions that the importer understands, each named by the opset that introduced it; custom
-    operators have none. `becomes` names operations, `note` says what is refused.
+    operators have none. `becomes` names the operations that it may turn into, beside constants, casts and
+    changes of shape; `note` says what is taken.
     """
 
     op_type: str
@@ -75,11 +76,11 @@ _OPERATORS: tuple[OnnxOperator, ...] = (
     # compute
     OnnxOperator("Conv", conv.conv, (1, 11, 22), "conv2d", "one or two spatial axes"),
     OnnxOperator("ConvTranspose", conv.conv_transpose, (1, 11, 22), "conv_transpose2d", "one or two spatial axes"),
-    OnnxOperator("ConvInteger", conv.conv_integer, (10,), "cast, conv2d in f64, cast", "one or two spatial axes"),
+    OnnxOperator("ConvInteger", conv.conv_integer, (10,), "cast, sub, conv2d", "one or two spatial axes"),
     OnnxOperator("Gemm", matmul.gemm, (7, 9, 11, 13), "matmul, mul, add"),
     OnnxOperator("MatMul", matmul.matmul, (1, 9, 13), "matmul"),
     OnnxOperator("MatMulInteger", matmul.matmul_integer, (10,), "cast, sub, matmul"),
-    OnnxOperator("Einsum", matmul.einsum, (12, 28), "transpose, reduce, matmul", "one or two inputs"),
+    OnnxOperator("Einsum", matmul.einsum, (12, 28), "transpose, reduce, reshape, matmul", "one or two inputs"),
     # quantization
     OnnxOperator(
         "QuantizeLinear",
@@ -95,23 +96,42 @@ _OPERATORS: tuple[OnnxOperator, ...] = (
         "dequantize",
         "8, 16 and 32 bit integers; constant scales by tensor or channel",
     ),
-    OnnxOperator("DynamicQuantizeLinear", quantized.dynamic_quantize_linear, (11,), "reduce, div, round, clamp, cast"),
+    OnnxOperator(
+        "DynamicQuantizeLinear",
+        quantized.dynamic_quantize_linear,
+        (11,),
+        "reduce, minimum, maximum, sub, div, compare, select, round, add, clamp, cast",
+    ),
     OnnxOperator("QLinearConv", quantized.qlinear_conv, (10,), "dequantize, conv2d, quantize", "constant scales"),
     OnnxOperator(
         "QLinearMatMul", quantized.qlinear_matmul, (10, 21), "dequantize, matmul, quantize", "constant scales"
     ),
-    OnnxOperator("Quant", qonnx.quant, (), "quantize, dequantize", "at most 8 bits", domain="qonnx.custom_op.general"),
-    OnnxOperator("Quant", qonnx.quant, (), "quantize, dequantize", "at most 8 bits", domain="onnx.brevitas"),
+    OnnxOperator(
+        "Quant",
+        qonnx.quant,
+        (),
+        "clamp, maximum, minimum, quantize, dequantize",
+        "2 to 8 bits; constants up to 32",
+        domain="qonnx.custom_op.general",
+    ),
+    OnnxOperator(
+        "Quant",
+        qonnx.quant,
+        (),
+        "clamp, maximum, minimum, quantize, dequantize",
+        "2 to 8 bits; constants up to 32",
+        domain="onnx.brevitas",
+    ),
     # pooling
     OnnxOperator("MaxPool", pool.max_pool, (1, 8, 10, 11, 12, 22), "max_pool2d", "no indices"),
     OnnxOperator("AveragePool", pool.average_pool, (7, 10, 11, 19, 22), "avg_pool2d"),
-    OnnxOperator("LpPool", pool.lp_pool, (2, 11, 18, 22), "abs, pow, pad, avg_pool2d, mul, pow"),
-    OnnxOperator("GlobalAveragePool", pool.global_average_pool, (1, 22), "reduce mean"),
-    OnnxOperator("GlobalMaxPool", pool.global_max_pool, (1, 22), "reduce max"),
-    OnnxOperator("GlobalLpPool", pool.global_lp_pool, (2, 22), "abs, pow, reduce sum, pow"),
+    OnnxOperator("LpPool", pool.lp_pool, (2, 11, 18, 22), "abs, pow, mul, pad, avg_pool2d, sqrt"),
+    OnnxOperator("GlobalAveragePool", pool.global_average_pool, (1, 22), "reduce"),
+    OnnxOperator("GlobalMaxPool", pool.global_max_pool, (1, 22), "reduce"),
+    OnnxOperator("GlobalLpPool", pool.global_lp_pool, (2, 22), "abs, pow, mul, reduce, sqrt"),
     # activation
     OnnxOperator("Relu", activation.relu, (6, 13, 14), "clamp"),
-    OnnxOperator("Clip", elementwise.clip, (6, 11, 12, 13), "clamp, or maximum and minimum"),
+    OnnxOperator("Clip", elementwise.clip, (6, 11, 12, 13), "clamp, maximum, minimum, quantize"),
     OnnxOperator("LeakyRelu", activation.leaky_relu, (6, 16), "leaky_relu"),
     OnnxOperator("PRelu", activation.prelu, (7, 9, 16), "prelu", "floats"),
     OnnxOperator("Elu", activation.elu, (6, 22), "elu"),
@@ -121,33 +141,45 @@ _OPERATORS: tuple[OnnxOperator, ...] = (
     OnnxOperator("Sigmoid", activation.SIGMOID, _MATH, "sigmoid"),
     OnnxOperator("HardSigmoid", activation.hard_sigmoid, (6, 22), "hard_sigmoid"),
     OnnxOperator("HardSwish", activation.HARD_SWISH, (14, 22), "hard_swish"),
-    OnnxOperator("Swish", activation.swish, (24,), "mul, sigmoid, mul"),
+    OnnxOperator("Swish", activation.swish, (24,), "mul, sigmoid"),
     OnnxOperator("Mish", activation.MISH, (18, 22), "mish"),
     OnnxOperator("Gelu", activation.gelu, (20,), "gelu"),
     OnnxOperator("Tanh", activation.TANH, _MATH, "tanh"),
     OnnxOperator("Softplus", activation.SOFTPLUS, (1, 22), "softplus"),
     OnnxOperator("Softsign", activation.SOFTSIGN, (1, 22), "softsign"),
     OnnxOperator("Softmax", activation.softmax, (1, 11, 13), "softmax"),
-    OnnxOperator("LogSoftmax", activation.log_softmax, (1, 11, 13), "softmax with log"),
+    OnnxOperator("LogSoftmax", activation.log_softmax, (1, 11, 13), "softmax"),
     OnnxOperator("Hardmax", activation.hardmax, (1, 11, 13), "arg_reduce, compare, cast"),
     # normalization
     OnnxOperator(
         "BatchNormalization", normalization.batch_normalization, (7, 9, 14, 15), "batch_norm", "inference, spatial"
     ),
     OnnxOperator("LRN", normalization.lrn, (1, 13), "lrn"),
-    OnnxOperator("InstanceNormalization", normalization.instance_normalization, (6, 22), "reduce, sub, mul, add"),
-    OnnxOperator("LayerNormalization", normalization.layer_normalization, (17,), "reduce, sub, mul, add"),
-    OnnxOperator("GroupNormalization", normalization.group_normalization, (18, 21), "reduce, sub, mul, add"),
-    OnnxOperator("RMSNormalization", normalization.rms_normalization, (23,), "reduce, mul"),
     OnnxOperator(
-        "MeanVarianceNormalization", normalization.mean_variance_normalization, (9, 13), "reduce, sub, mul, div"
+        "InstanceNormalization",
+        normalization.instance_normalization,
+        (6, 22),
+        "reduce, sub, mul, add, sqrt, reciprocal",
+    ),
+    OnnxOperator(
+        "LayerNormalization", normalization.layer_normalization, (17,), "reduce, sub, mul, add, sqrt, reciprocal"
+    ),
+    OnnxOperator(
+        "GroupNormalization", normalization.group_normalization, (18, 21), "reduce, sub, mul, add, sqrt, reciprocal"
+    ),
+    OnnxOperator("RMSNormalization", normalization.rms_normalization, (23,), "reduce, mul, add, sqrt, reciprocal"),
+    OnnxOperator(
+        "MeanVarianceNormalization",
+        normalization.mean_variance_normalization,
+        (9, 13),
+        "reduce, sub, mul, sqrt, add, div",
     ),
     # arithmetic
     OnnxOperator("Add", elementwise.ADD, _ARITHMETIC, "add"),
     OnnxOperator("Sub", elementwise.SUB, _ARITHMETIC, "sub"),
     OnnxOperator("Mul", elementwise.MUL, _ARITHMETIC, "mul"),
     OnnxOperator("Div", elementwise.DIV, _ARITHMETIC, "div"),
-    OnnxOperator("Mod", elementwise.modulo, (10, 13, 28), "div, mul, sub", "integers"),
+    OnnxOperator("Mod", elementwise.modulo, (10, 13, 28), "div, mul, sub, add", "integers"),
     OnnxOperator("Pow", elementwise.power, (7, 12, 13, 15), "pow"),
     OnnxOperator("Sum", elementwise.SUM, (6, 8, 13), "add"),
     OnnxOperator("Mean", elementwise.mean, (6, 8, 13), "add, div"),
@@ -204,13 +236,15 @@ _OPERATORS: tuple[OnnxOperator, ...] = (
     OnnxOperator("Pad", movement.pad, (2, 11, 13, 18, 19, *_TO_25), "slice, pad", "constant pads"),
     OnnxOperator("DepthToSpace", movement.depth_to_space, (1, 11, 13, 28), "reshape, transpose"),
     OnnxOperator("SpaceToDepth", movement.space_to_depth, (1, 13, 28), "reshape, transpose"),
-    OnnxOperator("Resize", resize.resize, (10, 11, 13, 18, 19), "resize_nearest, gather or matmul", "constant sizes"),
-    OnnxOperator("Upsample", resize.upsample, (7, 9), "resize_nearest, gather or matmul", "constant scales"),
+    OnnxOperator(
+        "Resize", resize.resize, (10, 11, 13, 18, 19), "resize_nearest, gather, matmul, select", "constant sizes"
+    ),
+    OnnxOperator("Upsample", resize.upsample, (7, 9), "resize_nearest, gather, matmul, select", "constant scales"),
     # constants and shapes
     OnnxOperator("Constant", constant.constant, (1, 9, 11, 12, 13, 19, *_TO_25), "constant", "no strings, no sparse"),
     OnnxOperator("ConstantOfShape", constant.constant_of_shape, (9, 20, *_TO_25), "constant", "constant shape"),
-    OnnxOperator("Identity", constant.identity, (1, 13, 14, 16, 19, *_TO_25), "nothing"),
-    OnnxOperator("Dropout", constant.dropout, (7, 10, 12, 13, 22), "nothing", "inference"),
+    OnnxOperator("Identity", constant.identity, (1, 13, 14, 16, 19, *_TO_25), ""),
+    OnnxOperator("Dropout", constant.dropout, (7, 10, 12, 13, 22), "", "inference"),
     OnnxOperator("Shape", shape.shape, (1, 13, 15, 19, *_TO_25), "constant"),
     OnnxOperator("Size", shape.size, (1, 13, 19, *_TO_25), "constant"),
     OnnxOperator("Range", shape.value_range, (11, 27), "constant", "constant bounds"),

@@ -14,8 +14,9 @@ from ..jit.features import jit_mode
 from .commands import prepare, task_addresses, transfer_addresses
 from .loader import Bytes, load_image, read_outputs, write_inputs
 from .machine_code import MachineCode, uses_dot
-from .program import Program
+from .program import Program, ProgramError
 from .reference import run_steps
+from .verify import verify
 
 MAX_DEFAULT_THREADS = 4
 MAX_THREADS = 256
@@ -35,11 +36,18 @@ class Executor:
     """Executes one program any number of times, by machine code or (`jit="off"`) in numpy: the same bits.
 
     The program is validated first. `jit` is one of the modes of `runtime.jit.features` (default: SNC_JIT, "auto");
-    `threads` the number of threads of machine code (default: SNC_THREADS, the number of processors up to 4).
+    `threads` the number of threads of machine code (default: SNC_THREADS, the number of processors up to 4). With
+    `check`, every access of every row is shadowed first, and ProgramError lists what is wrong.
     """
 
-    def __init__(self, program: Program, *, jit: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, program: Program, *, jit: str | None = None, threads: int | None = None, check: bool = False
+    ) -> None:
         program.validate()
+        if check:
+            found = verify(program, jit=jit)
+            if found:
+                raise ProgramError(Diagnostic("SNC0554", str(finding)) for finding in found)
         self.program = program
         self._mode = jit_mode(jit)
         self._threads = thread_count(threads)

@@ -17,6 +17,12 @@ from .kernels.walker import WALK, YIELD, has_dot, walker
 from .loader import Bytes, aligned_bytes
 
 Walk = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
+Counted = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+
+
+def call_with_state(address: int, state: Integers) -> int:
+    """Call a generated function of one state array; its result."""
+    return int(Counted(address)(state.ctypes.data))
 
 
 def _yield_address() -> int | None:

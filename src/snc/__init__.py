@@ -1,3 +1,39 @@
-"""snc: trained ONNX networks compiled for SpiNNaker1 and SpiNNaker2, and run bit-exactly without a board."""
+"""snc: trained ONNX networks compiled for SpiNNaker1 and SpiNNaker2, and run bit-exactly without a board.
+
+import snc
+
+network = snc.compile("digits.onnx", target="spinn2", calibration={"image": samples})
+logits = network(images)
+network.save("digits.snc")
+network = snc.load("digits.snc")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .compiler.driver import compile
+    from .compiler.executable import Executable, load
+    from .ir.diagnostics import Diagnostic, SncError
+
+__all__ = ["Diagnostic", "Executable", "SncError", "__version__", "compile", "load"]
+
+_HOMES = {
+    "compile": "compiler.driver",
+    "load": "compiler.executable",
+    "Executable": "compiler.executable",
+    "Diagnostic": "ir.diagnostics",
+    "SncError": "ir.diagnostics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used, so that `import snc` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

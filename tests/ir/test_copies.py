@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 
@@ -87,8 +89,7 @@ class TestDifference:
         a, b = parse_module(TEXT), parse_module(text)
         found = difference(a, b)
         assert found is not None and found.startswith("operation ")
-        with pytest.raises(AssertionError, match=words):
-            raise AssertionError(found)
+        assert re.search(words, found), found
         assert not structurally_equal(a, b) and not structurally_equal(b, a)
 
     def test_counts_operations_that_only_one_has(self) -> None:

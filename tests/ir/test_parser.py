@@ -44,7 +44,7 @@ MISTAKES = {
     "wrong number of operands": ("%x, %w :", "%x :", 4, 25, "SNC0305", "operand types"),
     "wrong number of results": ("%0 =", "%0, %y =", 4, 5, "SNC0305", "has 1 results, found 2 names"),
     "wrong kind of attribute": ("low = 0.0", "low = [1]", 5, 10, "SNC0305", r"low: expected a float, found \[1\]"),
-    "undeclared attribute": ("low = 0.0", "lo = 0.0", 5, 10, "SNC0305", "lo is not declared"),
+    "undeclared attribute": ("low = 0.0", "lo = 0.0", 5, 10, "SNC0305", "'lo' is not declared"),
     "attribute twice": ("low = 0.0", "low = 0.0, low = 1.0", 5, 34, "SNC0301", "low stands twice"),
     "what infer refuses": ("%x, %w :", "%x, %w {groups = 2} :", 4, 10, "SNC0305", "in 2 groups do not fit"),
     "missing brace": ("  }\n}", "  }", 7, 4, "SNC0301", "found: the end"),
@@ -130,8 +130,9 @@ class TestLimits:
             "module attributes {a.b = " + "[" * 100_000,
             "module attributes {a.b = " + "{a = " * 100_000 + "1" + "}" * 100_001,
             'module { "nn.abs"() ' + "({" * 100_000,
+            'module attributes {a.b = ["//", i8 // \n' + "[" * 100_000,
         ],
-        ids=["modules", "lists", "dictionaries", "regions"],
+        ids=["modules", "lists", "dictionaries", "regions", "behind comments"],
     )
     def test_deep_nesting_is_refused(self, text: str) -> None:
         assert "nested too deep" in error_of(text)

@@ -12,7 +12,7 @@ from snc.ir.dialects.nn import AbsOp, AddOp, ClampOp, NegOp
 from snc.ir.dialects.tile import BlockOp, YieldOp
 from snc.ir.location import Location
 from snc.ir.parser import parse_module
-from snc.ir.rewriter import NoFixpoint, Rewriter, RewritePattern, apply_patterns
+from snc.ir.rewriter import NoFixpoint, RewritePattern, Rewriter, apply_patterns
 from snc.ir.types import F32, TensorType
 from snc.ir.verifier import verify
 

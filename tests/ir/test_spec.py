@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snc.ir.attributes import Attribute, BoolAttr, DenseAttr, DictAttr, FloatAttr, IntAttr, StringAttr, SymbolAttr
+from snc.ir.attributes import Attribute, DenseAttr, DictAttr, FloatAttr, IntAttr, StringAttr, SymbolAttr
 from snc.ir.constraints import ANY_TENSOR, FLOAT_TENSOR, INTEGER_TENSOR, element, ranked
 from snc.ir.core import Block, Operation, Value
 from snc.ir.dialects.builtin import ConstantOp
@@ -86,7 +86,7 @@ class TestOperands:
 
     def test_remember_each_use_in_order(self) -> None:
         (x,) = values(1)
-        first, second = MiddleOp(first=x, last=x), ClampOp(x=x)
+        first, second = MiddleOp(first=x, many=(), last=x), ClampOp(x=x)
         assert x.uses == ((first, 0), (first, 1), (second, 0))
         assert x.users == (first, second)
 
@@ -154,7 +154,7 @@ class TestCodec:
         self, codec: Codec[Any], value: Any, wrong: Attribute
     ) -> None:
         assert np.array_equal(codec.decode(codec.encode(value)), value)
-        with pytest.raises(TypeError, match="expected .*, found "):
+        with pytest.raises(TypeError, match=r"expected .*, found "):
             codec.decode(wrong)
 
     def test_choice_takes_its_words_only(self) -> None:
