@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...ir.dialects.spinn2_tables import BOX, BufferKind, Copy, Packing
 from ...passes.tile.demand import Parameter, filter_bytes
-from ...passes.tile.geometry import Plan, align
+from ...passes.tile.geometry import MAC_ROW_BYTES, WORD_BYTES, Plan, align
+from .maps import merge_rows
 from .memory import Dram
 from .rows import Rows, records
 
@@ -23,7 +24,8 @@ PACKINGS = {"conv": Packing.FILTER, "depthwise": Packing.ROWS, "matmul": Packing
 class Records:
     """n records in DRAM: where each lies, its bytes, and where its components start inside it.
 
-    `weights` is the offset of the filter block, `parameters[i]` that of stage i's parameters (-1 where there are none).
+    `weights` is the offset of the filter block, `parameters[i]` that of stage i's parameters. A record is `lines` lines,
+    `pitch` bytes apart; nobody writes what lies between them.
     """
 
     buffer: Array
@@ -31,16 +33,20 @@ class Records:
     size: Array
     weights: Array
     parameters: dict[int, Array]
+    lines: Array
+    pitch: Array
 
     def boxes(self, index: Array) -> NDArray[np.void]:
         """Box records that copy whole records."""
-        return line_boxes(self.size[index])
+        lines, pitch = self.lines[index], self.pitch[index]
+        return line_boxes(self.size[index] - (lines - 1) * pitch, lines, pitch)
 
 
-def line_boxes(size: Array) -> NDArray[np.void]:
-    """Box records that copy `size` neighbouring bytes."""
-    columns: dict[str, Array | int] = {"copy": int(Copy.BOX), "n0": 1, "n1": 1, "n2": 1, "bytes": size, "element": 1}
-    return records(BOX, len(size), columns)
+def line_boxes(size: Array, lines: Array | int = 1, pitch: Array | int = 0) -> NDArray[np.void]:
+    """Box records that copy `lines` lines of `size` bytes, `pitch` bytes apart on both sides."""
+    columns: dict[str, Array | int] = {"copy": int(Copy.BOX), "n0": 1, "n1": lines, "n2": 1, "element": 1}
+    columns |= {"bytes": size, "src_1": pitch, "dst_1": pitch}
+    return merge_rows(records(BOX, len(size), columns))
 
 
 def part_records(
@@ -78,7 +84,11 @@ def part_records(
     for entry in per_channel:
         spans = np.concatenate([channels, np.zeros_like(channels)], axis=1)
         rows.constants(buffer, address + places[entry.stage], rows.array(entry.values), Packing.ROWS, spans)
-    return Records(buffer, address, offset, weight_offset, places)
+    if weights and plan.core == "matmul":
+        lines, width = reduction[:, 1] - reduction[:, 0], count * plan.weight.itemsize
+        pitch = align(width, MAC_ROW_BYTES)
+        return Records(buffer, address, (lines - 1) * pitch + width, weight_offset, places, lines, pitch)
+    return Records(buffer, address, offset, weight_offset, places, np.ones_like(count), np.zeros_like(count))
 
 
 def fixed_record(rows: Rows, dram: Dram, layer: int, parameters: list[Parameter]) -> Records | None:
@@ -90,9 +100,9 @@ def fixed_record(rows: Rows, dram: Dram, layer: int, parameters: list[Parameter]
     offset = 0
     for entry in fixed:
         places[entry.stage] = np.array([offset])
-        offset += int(align(entry.record_bytes, 4))
+        offset += int(align(entry.record_bytes, WORD_BYTES))
     padded = [
-        np.pad(entry.values.reshape(-1).view(np.uint8), (0, int(align(entry.record_bytes, 4)) - entry.record_bytes))
+        np.pad(entry.values.reshape(-1).view(np.uint8), (0, int(align(entry.record_bytes, WORD_BYTES)) - entry.record_bytes))
         for entry in fixed
     ]
     port = dram.next_port()
@@ -100,7 +110,8 @@ def fixed_record(rows: Rows, dram: Dram, layer: int, parameters: list[Parameter]
     buffer = rows.buffers(np.array([rows.processing_elements + port]), BufferKind.PARAMETERS, layer, address, offset)
     array = rows.array(np.concatenate(padded))
     rows.constants(buffer, address, array, Packing.RAW, np.zeros((1, 4), np.int64))
-    return Records(buffer, address, np.array([offset]), np.array([0]), places)
+    one = np.array([1])
+    return Records(buffer, address, np.array([offset]), np.array([0]), places, one, np.zeros_like(one))
 
 
 def _deal(rows: Rows, dram: Dram, layer: int, sizes: Array) -> tuple[Array, Array]:
@@ -109,7 +120,7 @@ def _deal(rows: Rows, dram: Dram, layer: int, sizes: Array) -> tuple[Array, Arra
     buffer, address = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64)
     for port in range(min(dram.ports, len(sizes))):
         mine = ports == port
-        room = align(sizes[mine], 16)
+        room = align(sizes[mine], MAC_ROW_BYTES)
         start = dram.take(port, int(room.sum()))
         address[mine] = start + np.concatenate([[0], np.cumsum(room)[:-1]])
         buffer[mine] = rows.buffers(

@@ -17,6 +17,7 @@ from .waves import channel_parts, result_grid
 Array = NDArray[Any]
 
 MAX_LANES = 16
+SUM_BYTES = 4
 
 
 def schedule_dense(emitter: BlockEmitter) -> None:
@@ -81,13 +82,13 @@ def _one_wave(
         giver = np.flatnonzero((lane >= upper) & (lane < half))
         taker = giver - upper
         core = stage_boxes(plan, boxes[tile[giver]])[0]
-        _, rows_here, _ = extents(core)
-        size = stage_pitches(plan, 0, core)[1] * rows_here
+        columns, lines, _ = extents(core)
+        _, pitch, _ = stage_pitches(plan, 0, core)
         rows.next_step()
         rows.transfers(
             emitter.layer,
             Phase.MIGRATION,
-            line_boxes(size),
+            line_boxes(columns * SUM_BYTES, lines, pitch),
             emitter.results[0][0][q[giver]],
             emitter.results[0][1][q[giver]],
             emitter.partial[0][q[taker]],

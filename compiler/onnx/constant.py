@@ -58,12 +58,13 @@ def identity(node: Node) -> Value:
 
 
 def dropout(node: Node) -> Sequence[Value | None]:
-    """Dropout in inference: the input, and a mask that keeps everything."""
+    """Dropout in inference: the input, and from opset 12 on a mask that keeps everything."""
+    if node.opset < 12:
+        node.refuse_outputs(1, "is a mask, which inference leaves undefined in this opset")
     if node.opset >= 12 and node.optional_stored(2) is not None and node.constant(2, "training_mode").any():
         raise unsupported("training mode is not taken", remedy="export the model for inference")
     x = node.stored(0)
     mask = None
     if node.wants(1):
-        dtype = I1.dtype if node.opset >= 10 else x.element.dtype
-        mask = node.literal(np.ones(x.shape, dtype=dtype))
+        mask = node.literal(np.ones(x.shape, dtype=I1.dtype))
     return x, mask

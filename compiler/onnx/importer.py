@@ -15,8 +15,10 @@ from ...ir.builder import Builder
 from ...ir.core import Block, Value
 from ...ir.diagnostics import Diagnostic, ModelError, UnsupportedOperator
 from ...ir.dialects.builtin import ConstantOp, FuncOp, ModuleOp, ReturnOp
+from ...ir.dialects.quant import UniformType
 from ...ir.folding import ConstantFolder
 from ...ir.location import Location
+from ...ir.types import ElementType
 from .functions import inline_functions
 from .inputs import pin_inputs
 from .node import Node, describe
@@ -30,7 +32,7 @@ from .problems import (
     NodeProblem,
 )
 from .registry import OnnxOperator
-from .structure import check_names, check_node, check_opsets, opsets_of
+from .structure import STANDARD, check_names, check_node, check_opsets, check_types, opsets_of
 from .tensors import data_type_name, element_of_onnx, to_array
 
 Warn = Callable[[Diagnostic], None]
@@ -125,6 +127,10 @@ class _Importer:
     def _lower(
         self, proto: onnx.NodeProto, entry: OnnxOperator, inputs: Sequence[Value | None]
     ) -> Sequence[Value | None]:
+        wrong_type = None if entry.domain else check_types(proto, self._opsets[STANDARD], list(map(_builtin, inputs)))
+        if wrong_type is not None:
+            self.diagnostics.append(wrong_type)
+            return ()
         node = Node(proto, self._opsets[entry.domain], inputs, self._builder, self._folder, self._used)
         try:
             result = entry.importer(node)
@@ -200,6 +206,13 @@ class _Importer:
                     )
                 )
         return value
+
+
+def _builtin(value: Value | None) -> ElementType | None:
+    """The element type that ONNX knows a value by."""
+    if value is None:
+        return None
+    return value.element.storage if isinstance(value.element, UniformType) else value.element
 
 
 def hint_of(name: str) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
 from attrs import frozen
 from onnx import defs
 
 from ...ir.diagnostics import Diagnostic
+from ...ir.types import ElementType
 from .node import describe
 from .problems import ELEMENT_TYPE, MALFORMED_GRAPH, MALFORMED_NODE, UNKNOWN_OPERATOR, UNKNOWN_OPSET
 from .registry import NEWEST_OPSET, OLDEST_OPSET, REASONS, REGISTRY, OnnxOperator
+from .tensors import onnx_type
 
 STANDARD = ""
 
@@ -139,6 +141,22 @@ def check_node(node: onnx.NodeProto, opsets: dict[str, int]) -> Support:
         return Support(None, (problem,))
     problems = tuple(Diagnostic(MALFORMED_NODE, text, node=where) for text in _schema_problems(node, schema))
     return Support(entry if not problems else None, problems)
+
+
+def check_types(node: onnx.NodeProto, opset: int, elements: Sequence[ElementType | None]) -> Diagnostic | None:
+    """What is wrong with the element types of a standard node's inputs; None stands for an input left out."""
+    formal = defs.get_schema(node.op_type, opset, STANDARD).inputs
+    for index, kind in enumerate(elements):
+        parameter = formal[min(index, len(formal) - 1)]
+        if kind is not None and onnx_type(kind) not in parameter.types:
+            return Diagnostic(
+                MALFORMED_NODE,
+                f"input {index} ({parameter.name}) of {node.op_type} cannot have this type",
+                found=onnx_type(kind),
+                expected=", ".join(sorted(parameter.types)),
+                node=describe(node),
+            )
+    return None
 
 
 def _schema_problems(node: onnx.NodeProto, schema: defs.OpSchema) -> Iterable[str]:

@@ -28,6 +28,15 @@ _ELEMENTS: dict[int, str] = {
 }
 
 
+_TYPE_WORDS = {"i1": "bool", "f16": "float16", "f32": "float", "f64": "double"}
+
+
+def onnx_type(element: ElementType) -> str:
+    """How ONNX's operator definitions call a tensor of builtin elements: `tensor(float)`, `tensor(uint8)`."""
+    text = str(element)
+    return f"tensor({_TYPE_WORDS.get(text) or text.replace('i', 'int')})"
+
+
 def data_type_name(data_type: int) -> str:
     """The ONNX name of a tensor data type: FLOAT, INT8."""
     names = {number: name for name, number in TensorProto.DataType.items()}

@@ -50,7 +50,7 @@ def read_affine(op: Operation, axis: int) -> Affine | None:
 
 def _read(op: Operation, axis: int) -> Affine | None:
     match op:
-        case BatchNormOp() if _index(axis, op.x) == min(1, op.x.tensor.rank - 1):
+        case BatchNormOp() if _index(axis, op.x) == 1:
             return _batch_norm(op)
         case NegOp() if is_float(op.x) and _index(axis, op.x) is not None:
             channels = op.x.shape[axis]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...ir.core import Value
+from ...ir.core import Operation, Value
 from ...ir.dialects.nn import (
     Binary,
     CastOp,
@@ -13,9 +13,12 @@ from ...ir.dialects.nn import (
     SliceOp,
     TransposeOp,
 )
+from ...ir.dialects.quant import DequantizeOp
 from ...ir.rewriter import RewritePattern, Rewriter
 from ...ir.shapes import broadcast, normal_axis
+from ...ir.spec import INT
 from ...ir.types import FloatType, IntegerType, Type
+from .matching import constant_of
 
 _MANTISSA = {16: 11, 32: 24, 64: 53}
 
@@ -127,7 +130,29 @@ class ConcatWithoutEmpty(RewritePattern):
             rewriter.replace_with(op, ConcatOp(inputs=tuple(inputs), axis=axis))
 
 
+class MovementOfWeights(RewritePattern):
+    """transpose(dequantize(constant)) is dequantize(transpose(constant)), so that quantised weights can move.
+
+    The same for a reshape where one scale holds for the whole tensor.
+    """
+
+    def match_and_rewrite(self, op: Operation, rewriter: Rewriter) -> None:
+        if not isinstance(op, TransposeOp | ReshapeOp):
+            return
+        inner = op.x.owner
+        if not isinstance(inner, DequantizeOp) or constant_of(inner.x) is None:
+            return
+        attributes = dict(inner.attributes)
+        if inner.scale.ndim:
+            if isinstance(op, ReshapeOp):
+                return
+            axis = normal_axis(inner.axis, op.x.tensor.rank)
+            attributes["axis"] = INT.encode(op.permutation.index(axis))
+        moved = rewriter.insert_before(op, type(op).create([inner.x], op.attributes, location=op.location))
+        rewriter.replace_with(op, DequantizeOp.create([moved.result], attributes), inner)
+
+
 CHAINS: tuple[RewritePattern, ...] = (
     *(ReshapeOfReshape(), TransposeOfTranspose(), ExpandOfExpand(), ExpandIntoBinary(), SliceOfSlice(), PadOfPad()),
-    *(CastOfCast(), ConcatWithoutEmpty()),
+    *(CastOfCast(), ConcatWithoutEmpty(), MovementOfWeights()),
 )

@@ -40,10 +40,9 @@ class FoldBatchNorm(Pass):
     idempotent: ClassVar[bool] = True
 
     def run(self, module: ModuleOp, context: PassContext) -> None:
-        apply_patterns(module, [IntoConvolution(), IntoMatMul()])
-        apply_patterns(module, [IntoFollowing()])
-        apply_patterns(module, [Standalone()])
-        apply_patterns(module, [EraseDead()])
+        # What is dead goes at once: it must not count as a second reader of a value.
+        for patterns in ((IntoConvolution(), IntoMatMul()), (IntoFollowing(),), (Standalone(),)):
+            apply_patterns(module, (EraseDead(), *patterns))
 
 
 class IntoConvolution(RewritePattern):
@@ -92,11 +91,11 @@ class IntoMatMul(RewritePattern):
         arrays = _rounded(weight.dtype, weight * affine.scale, affine.shift)
         if arrays is None:
             return
-        absorbed = [product, middle] if isinstance(middle, AddOp) else [product]
-        rhs = insert_constant(product, arrays[0], rewriter)
+        absorbed = [middle] if isinstance(middle, AddOp) else []
+        rhs = insert_constant(product, arrays[0], rewriter, like=product.rhs)
         new = MatMulOp(lhs=product.lhs, rhs=rhs)
         if first is None and not affine.shift.any():
-            rewriter.replace_with(op, new, *absorbed)
+            rewriter.replace_with(op, new, product)
             return
         rewriter.insert_before(op, new).location = product.location
         bias = insert_constant(op, arrays[1], rewriter)
@@ -143,7 +142,7 @@ class IntoFollowing(RewritePattern):
         arrays = _rounded(weight.dtype, wide * affine.scale[:, None], affine.shift @ wide)
         if arrays is None:
             return
-        new = MatMulOp(lhs=affine.x, rhs=insert_constant(op, arrays[0], rewriter))
+        new = MatMulOp(lhs=affine.x, rhs=insert_constant(op, arrays[0], rewriter, like=op.rhs))
         if not affine.shift.any():
             rewriter.replace_with(op, new, *absorbed)
             return
@@ -153,6 +152,7 @@ class IntoFollowing(RewritePattern):
         if user is not None and following is not None:
             bias = insert_constant(user, (arrays[1] + following.shift).astype(weight.dtype), rewriter)
             rewriter.replace_with(user, AddOp(lhs=new.out, rhs=bias), *absorbed)
+            rewriter.erase(op)
         else:
             bias = insert_constant(op, arrays[1], rewriter)
             rewriter.replace_with(op, AddOp(lhs=new.out, rhs=bias), *absorbed)
@@ -240,8 +240,8 @@ def _replace(
     *absorbed: Operation,
 ) -> None:
     """Replaces `op` by `conv` on `x` with other weights and bias; a bias of zeros that was none stays none."""
-    weight = insert_constant(op, arrays[0], rewriter)
-    bias = insert_constant(op, arrays[1], rewriter) if conv.bias is not None or arrays[1].any() else None
-    operands = [x, weight, *([bias] if bias is not None else [])]
+    operands = [x, insert_constant(op, arrays[0], rewriter, like=conv.weight)]
+    if conv.bias is not None or arrays[1].any():
+        operands.append(insert_constant(op, arrays[1], rewriter, like=conv.bias))
     new = type(conv).create(operands, conv.attributes)
     rewriter.replace_with(op, new, *(() if op is conv else (conv,)), *absorbed)

@@ -62,9 +62,12 @@ def with_constant(op: Binary) -> tuple[Value, Value] | None:
     return None
 
 
-def insert_constant(anchor: Operation, array: Array, rewriter: Rewriter) -> Value:
-    """A new constant right before `anchor`, which it shares the location with."""
-    return rewriter.insert_before(anchor, ConstantOp(value=array, location=anchor.location)).out
+def insert_constant(anchor: Operation, array: Array, rewriter: Rewriter, *, like: Value | None = None) -> Value:
+    """A new constant right before `anchor`, of its location and with the name hint of the value that it stands for."""
+    value = rewriter.insert_before(anchor, ConstantOp(value=array, location=anchor.location)).out
+    if like is not None:
+        value.hint = like.hint
+    return value
 
 
 def scalar_like(value: Value, number: float) -> Array:

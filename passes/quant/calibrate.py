@@ -6,27 +6,17 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from ...ir.core import Value
 from ...ir.diagnostics import Diagnostic, UsageError
-from ...ir.dialects.builtin import ConstantOp, ModuleOp
-from ...ir.dialects.quant import DequantizeOp, QuantizeOp
+from ...ir.dialects.builtin import ModuleOp
 from ...ir.rewriter import Rewriter
 from ...ir.spec import FLOATS
-from ...ir.types import FloatType, TensorType
 from ..base import Pass, PassContext, option
+from .values import needs_range
 
 RANGE = "quant.range"
 """Attribute of an operation: least and greatest value of its one result."""
 ARGUMENT_RANGES = "quant.argument_ranges"
 """Attribute of a function: least and greatest value of each argument, one pair after the other."""
-
-
-def needs_range(value: Value) -> bool:
-    """Whether a float value has to be given a quantised type by us."""
-    is_float = isinstance(value.type, TensorType) and isinstance(value.element, FloatType)
-    if not is_float or not value.uses or isinstance(value.owner, ConstantOp | DequantizeOp):
-        return False
-    return not all(isinstance(op, QuantizeOp) for op in value.users)
 
 
 @frozen

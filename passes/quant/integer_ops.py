@@ -7,19 +7,20 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from ...ir.core import Operation, Value
 from ...ir.dialects import nn, quant
 from ...ir.dialects.builtin import ConstantOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp, UniformType
-from ...ir.location import Location
+from ...ir.location import Location, fuse
 from ...ir.rewriter import Rewriter
 from ...ir.traits import Trait
-from ...ir.types import I8, U8, IntegerType
+from ...ir.types import I8, U8
 from .numerics import fixed_multiplier
-from .quantize import is_bias, per_channel
+from .quantize import per_channel
+from .values import is_bias
 
 Array = NDArray[Any]
 OpT = TypeVar("OpT", bound=Operation)
@@ -67,6 +68,32 @@ class Lowering:
         if kind == self.target and free:
             return x
         return self.rescale(x, np.array(kind.scale / self.target.scale))
+
+
+def lower_value(value: Value, lowering: Lowering) -> Value:
+    """The integers of `quantize(value)`; a clamp on the way becomes the limits of what it clamps."""
+    source = value.owner
+    if source is None:
+        raise Unfit("it reads an input of the network that has no scale")
+    if isinstance(source, nn.ClampOp) and source.x.owner is not None:
+        low, high = _limits(source, lowering.target)
+        core = source.x.owner
+        inner = evolve(lowering, low=low, high=high, location=fuse([core.location, source.location]))
+        return lower_float_op(core, inner)
+    return lower_float_op(source, evolve(lowering, location=source.location))
+
+
+def _limits(clamp: nn.ClampOp, target: UniformType) -> tuple[int, int]:
+    """The limits of a float clamp in steps of the target, within its storage."""
+
+    def steps(limit: float, otherwise: int) -> int:
+        if not np.isfinite(limit):
+            return otherwise
+        step = float(np.rint(np.float32(limit) / np.float32(target.scale))) + target.zero_point
+        return int(min(max(step, target.storage.low), target.storage.high))
+
+    low = steps(clamp.low, target.storage.low)
+    return low, max(steps(clamp.high, target.storage.high), low)
 
 
 def lower_float_op(op: Operation, lowering: Lowering) -> Value:
@@ -157,28 +184,49 @@ def _quantize_constant(op: QuantizeOp, value: Array) -> Array:
     return np.clip(steps, op.storage.low, op.storage.high)
 
 
-def _bias(value: Value | None, scales: Array, weight_sums: Array, kind: UniformType, axis_size: int) -> Array | None:
-    """The i32 bias in units of the accumulator; raises Unfit when an accumulator could leave 32 bits."""
-    steps = np.zeros(axis_size)
-    if value is not None:
-        constant = _constant(value)
+ROUNDING_SHARE = 1 / 16
+"""Most of an output step that rounding weights to make room in the accumulator may cost."""
+
+
+def _fit_sums(
+    weight: Array, scales: Array, bias: Value | None, kind: UniformType, axis: int, step: float
+) -> tuple[Array, Array, Array | None]:
+    """Weights, scales and i32 bias for which no sum can leave 32 bits.
+
+    A channel whose bias is too large in units of its tiny scale gets a scale that is a power of two larger; its weights
+    are rounded to it. Raises Unfit when that would cost more than ROUNDING_SHARE of an output step (`step`, in real
+    units), which means that the weights themselves are too many.
+    """
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    steps = np.zeros(scales.size)
+    if bias is not None:
+        constant = _constant(bias)
         if constant is None:
             raise Unfit("its bias is not constant")
-        steps = np.rint(constant.astype(np.float64).reshape(-1) / scales)
+        steps = np.rint(constant.astype(np.float64).reshape(-1) / (kind.scale * scales))
     largest = max(kind.storage.high - kind.zero_point, kind.zero_point - kind.storage.low)
-    bound = np.abs(steps) + weight_sums * float(largest)
-    if np.any(bound >= 2.0**31):
-        worst = int(bound.argmax())
-        raise Unfit(f"the sum of output channel {worst} can reach {bound[worst]:.3g}, beyond 32 bits")
-    return steps.astype(np.int32) if value is not None else None
+    sums = np.abs(weight.astype(np.float64)).sum(axis=others)
+    bound = np.abs(steps) + sums * float(largest)
+    excess = np.maximum(np.ceil(np.log2(np.maximum(bound, 1) / 2.0**30)), 0).astype(np.int64)
+    excess = np.where(bound < 2.0**31, 0, excess)
+    if np.any(excess):
+        grown = scales * 2.0**excess
+        terms = np.count_nonzero(weight, axis=others)
+        cost = np.where(excess > 0, 0.5 * terms * largest * grown * kind.scale / step, 0.0)
+        if np.any(cost > ROUNDING_SHARE):
+            worst = int(cost.argmax())
+            raise Unfit(f"the sum of output channel {worst} can reach {bound[worst]:.3g}, beyond 32 bits")
+        shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
+        weight = np.rint(weight / 2.0 ** excess.reshape(shape)).astype(weight.dtype)
+        steps, scales = np.rint(steps / 2.0**excess), grown
+    return weight, scales, steps.astype(np.int32) if bias is not None else None
 
 
 def _conv2d(op: nn.Conv2dOp, lowering: Lowering) -> Value:
     x = integers(op.x)
     kind = quant.uniform(x)
     weight, scale = _weight(op.weight, 0)
-    sums = np.abs(weight.astype(np.float64)).sum(axis=(1, 2, 3))
-    bias = _bias(op.bias, kind.scale * scale, sums, kind, weight.shape[0])
+    weight, scale, bias = _fit_sums(weight, scale, op.bias, kind, 0, lowering.target.scale)
     constant = lowering.insert(ConstantOp(value=weight))
     product = lowering.insert(
         quant.Conv2dOp(
@@ -202,8 +250,7 @@ def _matmul(op: Operation | None, bias: Value | None, lowering: Lowering) -> Val
     if op.rhs.tensor.rank != 2:
         raise Unfit(f"its right side is {op.rhs.type}, expected a constant matrix")
     weight, scale = _weight(op.rhs, 1)
-    sums = np.abs(weight.astype(np.float64)).sum(axis=0)
-    steps = _bias(bias, kind.scale * scale, sums, kind, weight.shape[1])
+    weight, scale, steps = _fit_sums(weight, scale, bias, kind, 1, lowering.target.scale)
     constant = lowering.insert(ConstantOp(value=weight))
     product = lowering.insert(
         quant.MatMulOp(
@@ -293,16 +340,17 @@ def _table(op: Operation, activation: int, lowering: Lowering) -> Value:
 
 
 def _movement(op: Operation, lowering: Lowering) -> Value:
-    """Moves the integers, then changes their scale if the result asks for another."""
+    """Moves the integers, then changes their scale if the result asks for another.
+
+    What is not quantised yet is quantised before it moves: the same elements either way.
+    """
+    moving = op.operands[:1] if isinstance(op, nn.GatherOp) else op.operands
     inputs = [
-        value if isinstance(value.element, IntegerType) else integers(value)
-        for value in (op.operands[:1] if isinstance(op, nn.GatherOp) else op.operands)
+        integers(value) if isinstance(value.owner, DequantizeOp) else lower_value(value, lowering) for value in moving
     ]
-    kinds = {value.element for value in inputs}
-    if len(kinds) > 1:
+    if len({value.element for value in inputs}) > 1:
         inputs = [lowering.adapt(value) for value in inputs]
-    operands = (*inputs, *op.operands[len(inputs) :])
-    moved = lowering.insert(type(op).create(operands, op.attributes, location=op.location))
+    moved = lowering.insert(type(op).create((*inputs, *op.operands[len(inputs) :]), op.attributes))
     return lowering.adapt(moved.results[0])
 
 

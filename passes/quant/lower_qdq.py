@@ -13,12 +13,11 @@ from ...ir.diagnostics import Diagnostic, ModelError
 from ...ir.dialects import nn
 from ...ir.dialects.builtin import ConstantOp, ModuleOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp, UniformType
-from ...ir.location import fuse
 from ...ir.rewriter import Rewriter
 from ...ir.traits import Trait
 from ...ir.types import FloatType, IntegerType, TensorType
 from ..base import Pass, PassContext
-from .integer_ops import Lowering, Unfit, lower_float_op
+from .integer_ops import Lowering, Unfit, lower_value
 
 Array = NDArray[Any]
 
@@ -38,6 +37,7 @@ class LowerQdq(Pass):
     def run(self, module: ModuleOp, context: PassContext) -> None:
         rewriter = Rewriter()
         body = module.main.body
+        move_constants(module, rewriter)
         self._name_storage(module, rewriter)
         unfit: dict[Operation, str] = {}
         for op in body.ops:
@@ -79,21 +79,11 @@ class LowerQdq(Pass):
             constant = rewriter.insert_before(op, ConstantOp(value=limited, location=source.location))
             rewriter.replace_with(op, StorageCastOp(x=constant.out, to=target))
             return
-        low, high = target.storage.low, target.storage.high
-        absorbed: list[Operation] = []
-        core: Operation = source
-        if isinstance(core, nn.ClampOp) and core.x.owner is not None:
-            low, high = _limits(core, target)
-            absorbed.append(core)
-            core = core.x.owner
-        lowering = Lowering(rewriter, op, target, low, high, fuse([core.location, *(a.location for a in absorbed)]))
+        lowering = Lowering(rewriter, op, target, target.storage.low, target.storage.high, source.location)
         try:
-            result = lower_float_op(core, lowering)
-        except Unfit as error:
-            unfit[core] = str(error)
-            return
-        except ValueError as error:
-            unfit[core] = str(error)
+            result = lower_value(op.x, lowering)
+        except (Unfit, ValueError) as error:
+            unfit[source] = str(error)
             return
         rewriter.replace(op, result)
 
@@ -123,17 +113,19 @@ def _touches_floats(op: Operation) -> bool:
     return any(isinstance(value.type, TensorType) and isinstance(value.element, FloatType) for value in values)
 
 
-def _limits(clamp: nn.ClampOp, target: UniformType) -> tuple[int, int]:
-    """The limits of a float clamp in steps of the target, within its storage."""
-
-    def steps(limit: float, otherwise: int) -> int:
-        if not np.isfinite(limit):
-            return otherwise
-        step = float(np.rint(np.float32(limit) / np.float32(target.scale))) + target.zero_point
-        return int(min(max(step, target.storage.low), target.storage.high))
-
-    low = steps(clamp.low, target.storage.low)
-    return low, max(steps(clamp.high, target.storage.high), low)
+def move_constants(module: ModuleOp, rewriter: Rewriter) -> None:
+    """transpose(dequantize(constant)) becomes dequantize(transposed constant): weights stay behind their scale."""
+    for op in module.main.body.ops:
+        source = op.x.owner if isinstance(op, nn.TransposeOp) else None
+        if not isinstance(op, nn.TransposeOp) or not isinstance(source, DequantizeOp):
+            continue
+        constant = source.x.owner
+        if not isinstance(constant, ConstantOp):
+            continue
+        moved = rewriter.insert_before(op, ConstantOp(value=op.fold([constant.value]), location=constant.location))
+        axis = op.permutation.index(source.axis % len(op.permutation)) if source.scale.ndim else source.axis
+        restored = DequantizeOp(x=moved.out, scale=source.scale, zero_point=source.zero_point, axis=axis)
+        rewriter.replace_with(op, restored)
 
 
 def remove_dead(module: ModuleOp, rewriter: Rewriter) -> None:

@@ -41,10 +41,8 @@ class Scheme:
         kind = self.activation
         if high - low < 1e-30:
             return UniformType(kind, 1.0, 0)
-        if self.power_of_two and low < 0:
-            scale = self.scale(max(-low / -kind.low if kind.signed else math.inf, high / kind.high, 1e-30))
-            if kind.signed:
-                return UniformType(kind, scale, 0)
+        if self.power_of_two and low < 0 and kind.signed:
+            return UniformType(kind, self.scale(max(low / kind.low, high / kind.high)), 0)
         scale = max(self.scale((high - low) / (kind.high - kind.low)), float(np.finfo(np.float32).tiny))
         zero = round(kind.low - low / scale)
         return UniformType(kind, scale, min(max(zero, kind.low), kind.high))

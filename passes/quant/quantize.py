@@ -15,56 +15,13 @@ from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp, Unifor
 from ...ir.location import UNKNOWN, Location
 from ...ir.rewriter import Rewriter
 from ...ir.spec import FLOATS
-from ...ir.traits import Trait
 from ...ir.types import I8, I16, U8, U16, FloatType, IntegerType, TensorType
 from ..base import Pass, PassContext, option
-from .calibrate import ARGUMENT_RANGES, RANGE, needs_range
+from .calibrate import ARGUMENT_RANGES, RANGE
 from .numerics import Scheme, weight_scales
+from .values import constant_source, is_bias, keeps_scale, needs_range
 
 ACTIVATIONS: dict[str, IntegerType] = {"int8": I8, "uint8": U8, "int16": I16, "uint16": U16}
-
-
-def keeps_scale(op: Operation | None) -> bool:
-    """Whether an operation only picks or moves elements of its one float input, so that their scale stays."""
-    if op is None or isinstance(op, nn.ConcatOp | nn.GatherOp):
-        return isinstance(op, nn.GatherOp)
-    if isinstance(op, nn.PadOp):
-        return op.mode != "constant" or op.value == 0
-    return Trait.MOVEMENT in op.traits or isinstance(op, nn.MaxPool2dOp)
-
-
-def is_bias(op: Operation) -> bool:
-    """Whether an add puts a constant vector on a matrix product that nobody else uses: the dense layer's bias."""
-    if not isinstance(op, nn.AddOp):
-        return False
-    product, vector = op.lhs, op.rhs
-    return (
-        isinstance(product.owner, nn.MatMulOp)
-        and isinstance(product.owner.rhs.owner, ConstantOp | DequantizeOp)
-        and len(product.uses) == 1
-        and constant_source(vector) is not None
-        and vector.tensor.size == product.shape[-1]
-        and vector.shape[-1:] == product.shape[-1:]
-    )
-
-
-def constant_source(value: Value) -> ConstantOp | None:
-    """The constant behind a value, seen through one dequantize; None when there is none."""
-    owner = value.owner
-    if isinstance(owner, DequantizeOp):
-        owner = owner.x.owner
-    return owner if isinstance(owner, ConstantOp) else None
-
-
-def absorbed(value: Value) -> bool:
-    """Whether a value never exists as integers of its own: the one use is a bias add or a clamp that fuses with it."""
-    if len(value.uses) != 1 or value.owner is None:
-        return False
-    (user,) = value.users
-    if is_bias(user) and value is user.operands[0]:
-        return True
-    fusing = (nn.Conv2dOp, nn.MatMulOp, nn.AddOp, nn.SubOp, nn.MulOp, nn.AvgPool2dOp, nn.PReluOp)
-    return isinstance(user, nn.ClampOp) and isinstance(value.owner, fusing)
 
 
 @frozen
@@ -130,7 +87,7 @@ class Quantize(Pass):
 
     def _activation_types(self, main: FuncOp, scheme: Scheme) -> dict[Value, UniformType]:
         values = [*main.body.arguments, *(result for op in main.body.ops for result in op.results)]
-        wanted = [value for value in values if needs_range(value) and not absorbed(value)]
+        wanted = [value for value in values if needs_range(value)]
         ranges = {value: own_range(main, value) for value in wanted}
         for value in wanted:
             owner = value.owner

@@ -244,10 +244,16 @@ class Code:
         """Run the body for start, start + step, ... below `stop` (64 bit); not at all if start is not below."""
         limit = stop if isinstance(stop, Value) else self.number(stop)
         counter = self.variable(start)
-        with self.repeat_while(lambda: counter.get() < limit):
-            value = counter.get()
-            yield value
-            counter.set(value + step)
+        body = self.builder.append_basic_block("body")
+        done = self.builder.append_basic_block("done")
+        self.builder.cbranch((counter.get() < limit).raw, body, done)
+        self.builder.position_at_end(body)
+        value = counter.get()
+        yield value
+        following = value + step
+        counter.set(following)
+        self.builder.cbranch((following < limit).raw, body, done)
+        self.builder.position_at_end(done)
 
     @contextmanager
     def repeat_while(self, condition: Callable[[], Value]) -> Iterator[None]:

@@ -149,7 +149,7 @@ def _areas(shapes: Table, f: Fields) -> tuple[int, ...]:
         most(both, weights),
         most(both, (f["positions"] + LANES) * 16),
         lines,
-        max(most((Kernel.MATMUL,), f["channels_in"]), most((*windows, Kernel.SOFTMAX), f["width"] * 8)),
+        max(most((Kernel.MATMUL,), f["channels_in"]), most(windows, (span + 3 * LANES * f["stride_w"]) * 8)),
     )
 
 

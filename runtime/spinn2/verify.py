@@ -7,6 +7,7 @@ Values are not computed. A program without findings gives the same result in wha
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 
 import numpy as np
 from attrs import frozen
@@ -104,11 +105,16 @@ def _finding(program: Program, table: Accesses, index: int, place: int, writer: 
     )
 
 
+@lru_cache(maxsize=2)
+def _library(mode: str) -> engine.Library:
+    return engine.load(shadow(), [SHADOW], {}, features(mode))
+
+
 def _shadow(
     program: Program, table: Accesses, first: Integers, last: Integers, bytes_: int, mode: str
 ) -> list[tuple[int, int, int]]:
     """(access, image byte, writer) of every finding, by generated code."""
-    library = engine.load(shadow(), [SHADOW], {}, features(mode))
+    library = _library(mode)
     writers = np.zeros(bytes_, np.uint32)
     findings = np.zeros((MAX_FINDINGS, FINDING_WORDS), np.int64)
     offsets = np.ascontiguousarray(program.offsets, np.int32)

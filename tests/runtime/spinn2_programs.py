@@ -19,8 +19,8 @@ class Builder:
     """Collects rows; buffers follow one another in their memories with random gaps."""
 
     processing_elements: int = 3
-    sram_bytes: int = 1 << 20
-    dram_bytes: tuple[int, ...] = (1 << 18, 1 << 16)
+    sram_bytes: int = 1 << 19
+    dram_bytes: tuple[int, ...] = (1 << 17, 1 << 16)
     rng: np.random.Generator = field(factory=lambda: np.random.default_rng(0))
     rows: dict[str, list[dict[str, Any]]] = field(factory=lambda: {name: [] for name in TABLES})
     offsets: list[int] = field(factory=list)

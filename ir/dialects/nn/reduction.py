@@ -58,6 +58,7 @@ class ReduceOp(Operation):
                 case "sum_square":
                     value = np.square(wide).sum(axes, keepdims=keep)
                 case _:
+                    wide = x.astype(np.float64)
                     top = wide.max(axes, keepdims=True, initial=-np.inf)
                     top = np.where(np.isfinite(top), top, 0)
                     value = np.log(np.exp(wide - top).sum(axes, keepdims=True)) + top

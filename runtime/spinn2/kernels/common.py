@@ -141,16 +141,10 @@ class Frame(Code):
         """Write rows of i32 as elements."""
         self.call(self.library.narrow, kind, source, rows, count, target, pitch)
 
-    def clamped(self, value: Value) -> Value:
-        """value + zero_y limited to [low, high], for lanes of i64."""
-        lanes = value.type.count
-        zero, low, high = (field.splat(lanes) for field in self.fields("zero_y", "low", "high"))
-        return (value + zero).max(low).min(high)
-
-    def clamped_scalar(self, value: Value) -> Value:
-        """value + zero_y limited to [low, high]."""
-        zero, low, high = self.fields("zero_y", "low", "high")
-        return (value + zero).max(low).min(high)
+    def clamp(self, lanes: int = 0) -> Callable[[Value], Value]:
+        """What adds zero_y and limits to [low, high], for i64 or vectors of them."""
+        zero, low, high = (field.splat(lanes) if lanes else field for field in self.fields("zero_y", "low", "high"))
+        return lambda value: (value + zero).max(low).min(high)
 
     def floor_quotient(self, above: Value, below: Value) -> Value:
         """floor(above / below), or 0 where `below` is not positive."""
@@ -161,12 +155,13 @@ class Frame(Code):
         return valid.select(truncated - down, 0)
 
 
-def round_shift(value: Value, shift: Value) -> Value:
-    """(v + (1 << (s - 1))) >> s, or v where s is 0, with s modulo 64; works on scalars and vectors."""
+def round_shift(shift: Value, lanes: int = 0) -> Callable[[Value], Value]:
+    """What computes (v + (1 << (s - 1))) >> s, or v where s is 0, with the i64 s modulo 64, for i64 or vectors."""
     amount = shift & 63
-    one = value.code.constant(value.type, 1)
-    half = amount.equals(0).select(value.code.constant(value.type, 0), one << ((amount - 1) & 63))
-    return (value + half) >> amount
+    half = amount.equals(0).select(shift.code.number(0), shift.code.number(1) << ((amount - 1) & 63))
+    if lanes:
+        amount, half = amount.splat(lanes), half.splat(lanes)
+    return lambda value: (value + half) >> amount
 
 
 RUN_CLASSES = (1, 2, 4, 8, 16, 32, 64)

@@ -76,26 +76,43 @@ def accumulate(library: Library) -> IRFunction:
 def requantize(library: Library) -> IRFunction:
     """REQUANTIZE: bias, multiplier and shift of a channel."""
     frame = library.kernel("requantize")
-    zero, pitch = frame["zero_a"].to(I32), frame["p_pitch"]
+    zero, pitch, clamp = frame["zero_a"].to(I32), frame["p_pitch"], frame.clamp(LANES)
 
     def per_channel(c: Value) -> Compute:
         bias, multiplier, shift = (frame.load(frame.p + c * pitch + 4 * n, I32) for n in range(3))
         offset = (bias - zero).splat(LANES)
         factor = multiplier.to(I64).splat(LANES)
-        amount = shift.to(I64).splat(LANES)
-        return lambda a, _: frame.clamped(round_shift((a + offset).to(I64) * factor, amount)).to(I32)
+        scale = round_shift(shift.to(I64), LANES)
+        return lambda a, _: clamp(scale((a + offset).to(I64) * factor)).to(I32)
 
     Chunks(frame, "a").run(per_channel)
     frame.end()
     return frame.function
 
 
-def _pair(library: Library, name: str, formula: Callable[[Frame, Value, Value], Value]) -> IRFunction:
-    frame = library.kernel(name)
-    zero_a, zero_b = _splat(frame, "zero_a"), _splat(frame, "zero_b")
+def add(library: Library) -> IRFunction:
+    """ADD: both operands with their multipliers."""
+    frame = library.kernel("add")
+    zero_a, zero_b, clamp = _splat(frame, "zero_a"), _splat(frame, "zero_b"), frame.clamp(LANES)
+    first, second = (_parameter(frame, n).splat(LANES) for n in range(2))
+    scale = round_shift(_parameter(frame, 2), LANES)
 
     def compute(a: Value, b: Value) -> Value:
-        return frame.clamped(formula(frame, (a - zero_a).to(I64), (b - zero_b).to(I64))).to(I32)
+        return clamp(scale((a - zero_a).to(I64) * first + (b - zero_b).to(I64) * second)).to(I32)
+
+    Chunks(frame, "ab").run(lambda _: compute)
+    frame.end()
+    return frame.function
+
+
+def mul(library: Library) -> IRFunction:
+    """MUL: the product with one multiplier."""
+    frame = library.kernel("mul")
+    zero_a, zero_b, clamp = _splat(frame, "zero_a"), _splat(frame, "zero_b"), frame.clamp(LANES)
+    factor, scale = _parameter(frame, 0).splat(LANES), round_shift(_parameter(frame, 1), LANES)
+
+    def compute(a: Value, b: Value) -> Value:
+        return clamp(scale((a - zero_a).to(I64) * (b - zero_b).to(I64) * factor)).to(I32)
 
     Chunks(frame, "ab").run(lambda _: compute)
     frame.end()
@@ -103,25 +120,7 @@ def _pair(library: Library, name: str, formula: Callable[[Frame, Value, Value], 
 
 
 def _parameter(frame: Frame, index: int) -> Value:
-    return frame.load(frame.p + 4 * index, I32).to(I64).splat(LANES)
-
-
-def add(library: Library) -> IRFunction:
-    """ADD: both operands with their multipliers."""
-
-    def formula(frame: Frame, a: Value, b: Value) -> Value:
-        return round_shift(a * _parameter(frame, 0) + b * _parameter(frame, 1), _parameter(frame, 2))
-
-    return _pair(library, "add", formula)
-
-
-def mul(library: Library) -> IRFunction:
-    """MUL: the product with one multiplier."""
-
-    def formula(frame: Frame, a: Value, b: Value) -> Value:
-        return round_shift(a * b * _parameter(frame, 0), _parameter(frame, 1))
-
-    return _pair(library, "mul", formula)
+    return frame.load(frame.p + 4 * index, I32).to(I64)
 
 
 def maximum(library: Library) -> IRFunction:
@@ -155,14 +154,14 @@ def table(library: Library) -> IRFunction:
         return lambda a, _: a
 
     def store(_: Compute, rows: Value, count: Value, target: Value) -> None:
-        entries = frame.p + channel.get() * pitch
+        entries, y_row = frame.p + channel.get() * pitch, frame["y_row"]
 
         def look_up(size: int) -> None:
             type_ = {1: I8, 2: I16, 4: I32}[size]
             with frame.loop(rows) as row, frame.loop(count) as column:
                 index = frame.load(frame.chunk() + (row * count + column) * 4, I32).to(I64) - lowest.get()
                 entry = frame.load(entries + index * size, type_)
-                frame.store(target + row * frame["y_row"] + column * size, entry)
+                frame.store(target + row * y_row + column * size, entry)
 
         frame.choose(frame["y_size"], {size: size for size in (1, 2, 4)}, look_up)
 
@@ -180,7 +179,7 @@ def lrn(library: Library) -> IRFunction:
     channels, size = frame.fields("channels", "kernel_h")
     kind, pitch, row_pitch, column_pitch = frame.fields("a_type", "a_channel", "a_row", "a_column")
     zero = _splat(frame, "zero_a")
-    index_shift, shift = (frame.load(frame.p + 4 * n, I32).to(I64) for n in range(2))
+    index_shift, scale, clamp = _parameter(frame, 0) & 63, round_shift(_parameter(frame, 1)), frame.clamp()
     with (
         frame.loop(channels) as c,
         frame.loop(frame["height"]) as row,
@@ -201,11 +200,10 @@ def lrn(library: Library) -> IRFunction:
                 frame.store(sums + at * 8, frame.load(sums + at * 8, LRN_LANES) + value * value)
         frame.widen(kind, frame.a + c * pitch + place, 0, column_pitch, 1, count, frame.chunk())
         with frame.loop(count) as at:
-            index = (frame.load(sums + at * 8, I64) >> (index_shift & 63)).max(0).min(1023)
+            index = (frame.load(sums + at * 8, I64) >> index_shift).max(0).min(1023)
             factor = frame.load(frame.p + (index + 2) * 4, I32).to(I64)
             value = (frame.load(frame.chunk() + at * 4, I32) - frame["zero_a"].to(I32)).to(I64)
-            scaled = frame.clamped_scalar(round_shift(value * factor, shift))
-            frame.store(frame.chunk() + at * 4, scaled.to(I32))
+            frame.store(frame.chunk() + at * 4, clamp(scale(value * factor)).to(I32))
         target = frame.y + c * frame["y_channel"] + row * frame["y_row"] + column * frame["y_size"]
         frame.narrow(frame["y_type"], frame.chunk(), 1, count, target, 0)
     frame.end()
@@ -216,7 +214,7 @@ def softmax(library: Library) -> IRFunction:
     """SOFTMAX over each row, with exponentials from a table."""
     frame = library.kernel("softmax")
     width, kind = frame.fields("width", "a_type")
-    scale = frame.load(frame.p + 4 * 256, I32).to(I64)
+    scale, clamp = _parameter(frame, 256), frame.clamp()
     line = frame.slot(Slot.ROW)
     with frame.loop(frame["channels"]) as c, frame.loop(frame["height"]) as row:
         source = frame.a + c * frame["a_channel"] + row * frame["a_row"]
@@ -232,8 +230,7 @@ def softmax(library: Library) -> IRFunction:
             total.set(total.get() + value.to(I64))
         with frame.loop(width) as at:
             above = frame.load(line + at * 4, I32).to(I64) * scale * 2 + total.get()
-            value = frame.clamped_scalar(frame.floor_quotient(above, total.get() * 2))
-            frame.store(line + at * 4, value.to(I32))
+            frame.store(line + at * 4, clamp(frame.floor_quotient(above, total.get() * 2)).to(I32))
         target = frame.y + c * frame["y_channel"] + row * frame["y_row"]
         frame.narrow(frame["y_type"], line, 1, width, target, 0)
     frame.end()

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from ....ir.dialects.spinn2_tables import Element
-from ...jit.code import I32, Value, Variable, vector
+from ...jit.code import I32, I64, Value, Variable, vector
 from ...jit.llvm import IRFunction
 from .common import INTS, Frame, Library
 from .layout import LANES, Slot
-from .packing import list_taps, pack_ints, pack_quads, tap, unless_packed
+from .packing import list_taps, pack_ints, pack_quads, unless_packed
 
 DOT_BLOCKS = 6
 """Most blocks of 16 positions that the dot kernel keeps in registers (times 4 filters, of 32 registers)."""
@@ -54,9 +54,10 @@ def _store_results(frame: Frame, filters: Value, first: Value) -> None:
     results, pitch = frame.slot(Slot.RESULTS), _result_pitch(frame)
     rows, count = frame["result_rows"], frame["result_columns"]
     whole = count & -LANES
+    width, y_channel, y_row = frame.fields("packed_width", "y_channel", "y_row")
     with frame.loop(filters) as n, frame.loop(rows) as row:
-        source = results + n * pitch + row * frame["packed_width"] * 4
-        target = frame.y + (first + n) * frame["y_channel"] + row * frame["y_row"]
+        source = results + n * pitch + row * width * 4
+        target = frame.y + (first + n) * y_channel + row * y_row
         with frame.loop(whole, step=LANES) as at:
             frame.store(target + at * 4, frame.load(source + at * 4, INTS))
         with frame.when(whole < count):
@@ -75,6 +76,7 @@ def conv_dot(library: Library) -> IRFunction:
     list_taps(frame, planes=1)
     channels, taps = frame.fields("channels", "taps")
     packed, results, pitch = frame.slot(Slot.PACKED), frame.slot(Slot.RESULTS), _result_pitch(frame)
+    table = frame.slot(Slot.TAPS)
     signed = frame["a_type"].equals(Element.I8)
     with frame.loop(channels, step=FILTERS) as first:
         weights = frame.b + first.logical_shift(2) * taps * 16
@@ -85,7 +87,7 @@ def conv_dot(library: Library) -> IRFunction:
             sums = [[frame.variable(start) for _ in range(count)] for start in starts]
             source = packed + position * 4
             with frame.loop(taps) as index:
-                place = source + tap(frame, index)
+                place = source + frame.load(table + index * 8, I64)
                 inputs = [frame.load(place + n * 64, INTS) for n in range(count)]
                 for f, row in enumerate(sums):
                     four = frame.load(weights + index * 16 + f * 4, I32).splat(LANES)
@@ -128,13 +130,14 @@ def _plain(frame: Frame, most: int, filters: int, planes: int, weights: Value) -
     """Results of `filters` filters from packed i32 planes; weights are i32 [taps][filters][planes]."""
     taps, plane = frame.fields("taps", "plane")
     packed, results, pitch = frame.slot(Slot.PACKED), frame.slot(Slot.RESULTS), _result_pitch(frame)
+    table = frame.slot(Slot.TAPS)
 
     def block(position: Value, count: int) -> None:
         zero = frame.constant(INTS, 0)
         sums: list[list[Variable]] = [[frame.variable(zero) for _ in range(count)] for _ in range(filters)]
         source = packed + position * 4
         with frame.loop(taps) as index:
-            place = source + tap(frame, index)
+            place = source + frame.load(table + index * 8, I64)
             for c in range(planes):
                 inputs = [frame.load(place + plane * (4 * c) + n * 64, INTS) for n in range(count)]
                 for f, row in enumerate(sums):

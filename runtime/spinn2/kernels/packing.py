@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ....ir.dialects.spinn2_tables import Element
-from ...jit.code import I8, I64, Value, vector
+from ...jit.code import I8, I32, Value, vector
 from .common import INTS, Frame
 from .layout import LANES, Slot
 from .pool import strided
@@ -100,54 +100,63 @@ def pack_quads(frame: Frame) -> None:
     flip_all = flip.splat(8).bits(QUADS)
     groups, plane, channels = frame.fields("groups_in", "plane", "channels_in")
     pitch, row_pitch = frame.fields("a_channel", "a_row")
-    packed = frame.slot(Slot.PACKED)
+    packed, width = frame.slot(Slot.PACKED), frame["packed_width"]
 
     def phase(number: Value, first_row: Value, first_column: Value, columns: Value) -> None:
         rows = phases.rows(first_row)
-        with frame.loop(groups) as group:
-            lines, steps, row_steps = [], [], []
-            for n in range(4):
-                channel = group * 4 + n
-                real = channel < channels
-                start = frame.a + channel * pitch + first_row * row_pitch + first_column
-                lines.append(real.select(start, frame.zeros))
-                steps.append(real.select(frame.number(1), 0))
-                row_steps.append(real.select(row_pitch * phases.stride_h, 0))
+        step = row_pitch * phases.stride_h
+
+        def quads(group: Value, whole: bool) -> None:
+            """Pack four channels; unless they are `whole`, those beyond the tile come from zeros, at no pitch."""
+            first = frame.a + group * pitch * 4 + first_row * row_pitch + first_column
+            real = [None if whole else group * 4 + n < channels for n in range(4)]
+            lines = [
+                line if r is None else r.select(line, frame.zeros)
+                for n, r in enumerate(real)
+                for line in [first + pitch * n]
+            ]
+            masks = [None if r is None else r.select(frame.number(-1), 0) for r in real]
             target = packed + (number * groups + group) * plane * 4
-            with frame.loop(rows) as row:
-                out = target + row * frame["packed_width"] * 4
-                sources = [line + row * step for line, step in zip(lines, row_steps, strict=True)]
-                frame.either(
-                    phases.stride_w.equals(1),
-                    lambda: dense(out, sources, steps, columns),
-                    lambda: frame.either(
-                        phases.stride_w.equals(2),
-                        lambda: halves(out, sources, steps, columns),
-                        lambda: single(out, sources, steps, columns),
-                    ),
-                )
+
+            def sources(row: Value, at: Value) -> list[Value]:
+                moves = [row * step if mask is None else row * step & mask for mask in masks]
+                moves = [m + (at if mask is None else at & mask) for m, mask in zip(moves, masks, strict=True)]
+                return [line + move for line, move in zip(lines, moves, strict=True)]
+
+            def dense() -> None:
+                with frame.loop(rows) as row, frame.loop(columns, step=LANES) as at:
+                    interleave(target + (row * width + at) * 4, [frame.load(s, BYTES) for s in sources(row, at)])
+
+            def halves() -> None:
+                pairs = vector(I8, 2 * LANES)
+                with frame.loop(rows) as row, frame.loop(columns, step=LANES) as at:
+                    both = [frame.load(s, pairs) for s in sources(row, at * 2)]
+                    parts = [pair.shuffle(pair, range(0, 2 * LANES, 2)) for pair in both]
+                    interleave(target + (row * width + at) * 4, parts)
+
+            def single() -> None:
+                flip_one = flip.to(I8)
+                with frame.loop(rows) as row, frame.loop(columns) as at:
+                    for n, source in enumerate(sources(row, at * phases.stride_w)):
+                        frame.store(target + (row * width + at) * 4 + n, frame.load(source, I8) ^ flip_one)
+
+            frame.either(
+                phases.stride_w.equals(1), dense, lambda: frame.either(phases.stride_w.equals(2), halves, single)
+            )
+
+        whole = channels.logical_shift(2)
+        with frame.loop(whole) as group:
+            quads(group, True)
+        with frame.loop(groups, start=whole) as group:
+            quads(group, False)
 
     def interleave(out: Value, parts: list[Value]) -> None:
-        low, high = (a.shuffle(b, range(2 * LANES)) for a, b in (parts[:2], parts[2:]))
-        order = [n * LANES + lane for lane in range(LANES) for n in range(4)]
-        frame.store(out, low.shuffle(high, order) ^ flip_all)
-
-    def dense(out: Value, sources: list[Value], steps: list[Value], columns: Value) -> None:
-        with frame.loop(columns, step=LANES) as at:
-            interleave(out + at * 4, [frame.load(s + at * step, BYTES) for s, step in zip(sources, steps, strict=True)])
-
-    def halves(out: Value, sources: list[Value], steps: list[Value], columns: Value) -> None:
-        pairs = vector(I8, 2 * LANES)
-        with frame.loop(columns, step=LANES) as at:
-            both = [frame.load(s + at * step * 2, pairs) for s, step in zip(sources, steps, strict=True)]
-            interleave(out + at * 4, [pair.shuffle(pair, range(0, 2 * LANES, 2)) for pair in both])
-
-    def single(out: Value, sources: list[Value], steps: list[Value], columns: Value) -> None:
-        flip_one = flip.to(I8)
-        with frame.loop(columns) as at:
-            for n, (source, step) in enumerate(zip(sources, steps, strict=True)):
-                value = frame.load(source + at * step * phases.stride_w, I8)
-                frame.store(out + at * 4 + n, value ^ flip_one)
+        # Words of one lane of 128 bits come from the same four positions; then bytes move within lanes only.
+        words = [part.bits(vector(I32, 4)) for part in parts]
+        low, high = (a.shuffle(b, range(8)) for a, b in (words[:2], words[2:]))
+        mixed = low.shuffle(high, [4 * n + lane for lane in range(4) for n in range(4)]).bits(QUADS)
+        order = [16 * lane + 4 * n + at for lane in range(4) for at in range(4) for n in range(4)]
+        frame.store(out, mixed.shuffle(mixed, order) ^ flip_all)
 
     phases.each(phase)
 
@@ -190,8 +199,3 @@ def pack_ints(frame: Frame, tile: Value, channels: Value, planes: int) -> None:
             frame.either(channel < channels, real, missing)
 
     phases.each(phase)
-
-
-def tap(frame: Frame, index: Value) -> Value:
-    """Entry of the table of taps."""
-    return frame.load(frame.slot(Slot.TAPS) + index * 8, I64)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ....ir.dialects.spinn2_tables import ELEMENT_DTYPES, Element
-from ...jit.code import I32, I64, Value
+from ...jit.code import I32, I64, Value, vector
 from ...jit.llvm import IRFunction
 from .common import INTS, Frame, Library
 from .layout import LANES, Slot
@@ -32,86 +34,107 @@ def strided(frame: Frame, address: Value, stride: Value) -> Value:
     return out.get()
 
 
+class Windows:
+    """What both pooling kernels share: the windows' geometry and the rows that they cover."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.kind, self.width, self.width_in = frame.fields("a_type", "width", "width_in")
+        self.kernel, self.stride, self.dilation = frame.fields("kernel_w", "stride_w", "dilation_w")
+        self.left = frame["pad_left"]
+        self.span = (self.width - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
+        self.used = self.width_in.min((self.span - self.left).max(0))
+        self.line, self.row = frame.slot(Slot.SUMS), frame.slot(Slot.ROW)
+
+    def range(self, output: Value, axis: str) -> tuple[Value, Value, Value]:
+        """First position of an output's window along an axis, and the range of kernel positions inside the tile."""
+        frame = self.frame
+        side, pad = ("height_in", "pad_top") if axis == "h" else ("width_in", "pad_left")
+        kernel, dilation = frame.fields(f"kernel_{axis}", f"dilation_{axis}")
+        first = output * frame[f"stride_{axis}"] - frame[pad]
+        before, behind = (-first).max(0), (frame[side] - first).max(0)
+        low, high = frame.variable(before), frame.variable(behind)
+        with frame.when(dilation > 1):
+            low.set((before + dilation - 1).quotient(dilation))
+            high.set((behind + dilation - 1).quotient(dilation))
+        return first, low.get().min(kernel), high.get().min(kernel)
+
+    def rows(self, c: Value, i: Value, body: Callable[[], None]) -> Value:
+        """Read each row under output row i as i32 into `row` and run `body`; returns their number."""
+        frame = self.frame
+        first, low, high = self.range(i, "h")
+        pitch, row_pitch, dilation, column = frame.fields("a_channel", "a_row", "dilation_h", "a_column")
+        with frame.loop(high, start=low) as u:
+            source = frame.a + c * pitch + (first + u * dilation) * row_pitch
+            frame.widen(self.kind, source, 0, column, 1, self.used, self.row)
+            body()
+        return (high - low).max(0)
+
+
 def max_pool(library: Library) -> IRFunction:
-    """MAX_POOL: a row with the lowest value on both sides, then the maximum of shifted vectors."""
+    """MAX_POOL: the maximum of the rows with the lowest value on both sides, then of shifted vectors of it."""
     frame = library.kernel("max_pool")
-    kind, width, height_in, width_in = frame.fields("a_type", "width", "height_in", "width_in")
-    kernel_h, kernel_w, stride_h, stride_w = frame.fields("kernel_h", "kernel_w", "stride_h", "stride_w")
-    dilation_h, dilation_w, top, left = frame.fields("dilation_h", "dilation_w", "pad_top", "pad_left")
-    line, best = frame.slot(Slot.ROW), frame.slot(Slot.SUMS)
+    windows = Windows(frame)
+    kind, line, used, width = windows.kind, windows.line, windows.used, windows.width
     lowest = frame.variable(0)
     for element, dtype in zip(Element, ELEMENT_DTYPES, strict=True):
         with frame.when(kind.equals(element)):
             lowest.set(frame.number(0 if dtype.kind == "u" else -(1 << (8 * dtype.itemsize - 1))))
     empty = lowest.get().to(I32).splat(LANES)
-    span = (width - 1) * stride_w + (kernel_w - 1) * dilation_w + 1
+    middle = line + windows.left.min(windows.span) * 4
+    y_channel, y_row = frame.fields("y_channel", "y_row")
+
+    def merge() -> None:
+        with frame.loop(used & -LANES, step=LANES) as at:
+            value = frame.load(middle + at * 4, INTS).max(frame.load(windows.row + at * 4, INTS))
+            frame.store(middle + at * 4, value)
+        tail = used & -LANES
+        value = frame.load(middle + tail * 4, INTS).max(frame.load(windows.row + tail * 4, INTS))
+        frame.store_first(middle + tail * 4, value, used - tail)
+
     with frame.loop(frame["channels"]) as c, frame.loop(frame["height"]) as i:
-        with frame.loop(width, step=LANES) as at:
-            frame.store(best + at * 4, empty)
-        # The row's right side is refilled after each read because `widen` clobbers a few lanes behind the row.
-        with frame.loop(left.min(span), step=LANES) as at:
+        with frame.loop(windows.span, step=LANES) as at:
             frame.store(line + at * 4, empty)
-        with frame.loop(kernel_h) as u:
-            row = i * stride_h - top + u * dilation_h
-            with frame.when(row >= 0), frame.when(row < height_in):
-                source = frame.a + c * frame["a_channel"] + row * frame["a_row"]
-                used = width_in.min((span - left).max(0))
-                frame.widen(kind, source, 0, frame["a_column"], 1, used, line + left * 4)
-                with frame.loop(span, start=left + used, step=LANES) as at:
-                    frame.store(line + at * 4, empty)
-                with frame.loop(width, step=LANES) as at:
-                    value = frame.variable(frame.load(best + at * 4, INTS))
-                    with frame.loop(kernel_w) as v:
-                        place = line + (at * stride_w + v * dilation_w) * 4
-                        value.set(value.get().max(strided(frame, place, stride_w)))
-                    frame.store(best + at * 4, value.get())
-        target = frame.y + c * frame["y_channel"] + i * frame["y_row"]
-        frame.narrow(frame["y_type"], best, 1, width, target, 0)
+        windows.rows(c, i, merge)
+        with frame.loop(width, step=LANES) as at:
+            best = frame.variable(empty)
+            with frame.loop(windows.kernel) as v:
+                place = line + (at * windows.stride + v * windows.dilation) * 4
+                best.set(best.get().max(strided(frame, place, windows.stride)))
+            frame.store(windows.row + at * 4, best.get())
+        frame.narrow(frame["y_type"], windows.row, 1, width, frame.y + c * y_channel + i * y_row, 0)
     frame.end()
     return frame.function
 
 
 def avg_pool(library: Library) -> IRFunction:
-    """AVG_POOL: sums of 64 bit over the part of each window that lies inside the tile."""
+    """AVG_POOL: the sums of the rows in 64 bit, then those of the columns under each window."""
     frame = library.kernel("avg_pool")
-    kind, width, height_in, width_in = frame.fields("a_type", "width", "height_in", "width_in")
-    kernel_h, kernel_w, stride_h, stride_w = frame.fields("kernel_h", "kernel_w", "stride_h", "stride_w")
-    dilation_h, dilation_w, top, left = frame.fields("dilation_h", "dilation_w", "pad_top", "pad_left")
-    zero, count = frame.fields("zero_a", "count")
+    windows = Windows(frame)
+    zero, count, clamp = frame["zero_a"], frame["count"], frame.clamp()
     multiplier, shift = frame.load(frame.p, I32).to(I64), frame.load(frame.p + 4, I32).to(I64) & 63
-    line, sums = frame.slot(Slot.ROW), frame.slot(Slot.SUMS)
-    span = (width - 1) * stride_w + (kernel_w - 1) * dilation_w + 1
-    used = width_in.min((span - left).max(0))
+    line, width, used = windows.line, windows.width, windows.used
+    zeros, wide = zero.splat(LANES), vector(I64, LANES)
+    y_channel, y_row = frame.fields("y_channel", "y_row")
 
-    def inside(first: Value, dilation: Value, kernel: Value, extent: Value) -> tuple[Value, Value]:
-        """Range of kernel positions whose place first + n * dilation lies in [0, extent)."""
-        begin = (first < 0).select((dilation - 1 - first).quotient(dilation), 0)
-        end = (extent - first + dilation - 1).max(0).quotient(dilation)
-        return begin.min(kernel), end.min(kernel)
+    def add() -> None:
+        with frame.loop(used, step=LANES) as at:
+            value = frame.load(windows.row + at * 4, INTS).to(I64) - zeros
+            frame.store(line + at * 8, frame.load(line + at * 8, wide) + value)
 
     with frame.loop(frame["channels"]) as c, frame.loop(frame["height"]) as i:
+        with frame.loop(used, step=LANES) as at:
+            frame.store(line + at * 8, frame.constant(wide, 0))
+        rows = windows.rows(c, i, add)
         with frame.loop(width) as j:
-            frame.store(sums + j * 8, frame.number(0))
-        first_row = i * stride_h - top
-        low, high = inside(first_row, dilation_h, kernel_h, height_in)
-        with frame.loop(high, start=low) as u:
-            source = frame.a + c * frame["a_channel"] + (first_row + u * dilation_h) * frame["a_row"]
-            frame.widen(kind, source, 0, frame["a_column"], 1, used, line)
-            with frame.loop(width) as j:
-                first = j * stride_w - left
-                begin, end = inside(first, dilation_w, kernel_w, width_in)
-                total = frame.variable(frame.load(sums + j * 8, I64))
-                with frame.loop(end, start=begin) as v:
-                    value = frame.load(line + (first + v * dilation_w) * 4, I32).to(I64)
-                    total.set(total.get() + value - zero)
-                frame.store(sums + j * 8, total.get())
-        with frame.loop(width) as j:
-            begin, end = inside(j * stride_w - left, dilation_w, kernel_w, width_in)
-            n = (count > 0).select(count, (end - begin).max(0) * (high - low).max(0))
-            above = frame.load(sums + j * 8, I64) * multiplier * 2 + (n << shift)
-            value = frame.clamped_scalar(frame.floor_quotient(above, n << ((shift + 1) & 63)))
-            frame.store(line + j * 4, value.to(I32))
-        target = frame.y + c * frame["y_channel"] + i * frame["y_row"]
-        frame.narrow(frame["y_type"], line, 1, width, target, 0)
+            first, begin, end = windows.range(j, "w")
+            total = frame.variable(0)
+            with frame.loop(end, start=begin) as v:
+                total.set(total.get() + frame.load(line + (first + v * windows.dilation) * 8, I64))
+            n = (count > 0).select(count, (end - begin).max(0) * rows)
+            above = total.get() * multiplier * 2 + (n << shift)
+            value = clamp(frame.floor_quotient(above, n << ((shift + 1) & 63)))
+            frame.store(windows.row + j * 4, value.to(I32))
+        frame.narrow(frame["y_type"], windows.row, 1, width, frame.y + c * y_channel + i * y_row, 0)
     frame.end()
     return frame.function

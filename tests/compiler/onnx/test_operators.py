@@ -97,7 +97,7 @@ NORMALIZATIONS = [
     *(case("BatchNormalization", X, *PARAMETERS, opset=opset, epsilon=0.01) for opset in (7, 9, 14, 15)),
     case("BatchNormalization", normal(1, 4, 3), *PARAMETERS),
     case("LRN", X, size=3),
-    case("LRN", X, size=2, alpha=0.5, beta=0.6, bias=2.0),
+    case("LRN", X, size=5, alpha=0.5, beta=0.6, bias=2.0),
     case("InstanceNormalization", X, normal(9, 3), normal(10, 3), epsilon=0.01),
     case("LayerNormalization", X, normal(9, 5), normal(10, 5), outputs=3),
     case("LayerNormalization", X, normal(9, 4, 5), None, axis=2),
@@ -187,7 +187,7 @@ SHAPES = [
     case("Size", X),
     case("Identity", X),
     case("Dropout", X, opset=7),
-    case("Dropout", X, opset=10, outputs=2),
+    case("Dropout", X, opset=10),
     case("Dropout", X, scalar(0.3), scalar(False, np.bool_), outputs=2),
 ]
 RESIZES = [

@@ -133,6 +133,10 @@ class TestBeforeAConvolution:
         net = Net((1, 4, 5, 5))
         assert ops_of(folded(net.module(conv(net, batch_norm(net, net.x), groups=groups)))) == ["nn.conv2d"]
 
+    def test_batch_norm_on_both_sides_folds(self) -> None:
+        net = Net((1, 4, 5, 5))
+        assert ops_of(folded(net.module(batch_norm(net, conv(net, batch_norm(net, net.x)))))) == ["nn.conv2d"]
+
     def test_a_shift_before_padding_becomes_a_depthwise_convolution(self) -> None:
         net = Net((1, 4, 5, 5))
         result = folded(net.module(conv(net, batch_norm(net, net.x), pads=(1, 1, 1, 1))))
@@ -204,6 +208,11 @@ class TestDenseLayers:
         net = Net((2, 6))
         product = net(nn.MatMulOp(lhs=batch_norm(net, net.x), rhs=net.random(6, 3)))
         assert ops_of(folded(net.module(product))) == ["nn.matmul", "nn.add"]
+
+    def test_batch_norm_on_both_sides_folds(self) -> None:
+        net = Net((2, 6))
+        x = batch_norm(net, self.dense(net, batch_norm(net, net.x)))
+        assert ops_of(folded(net.module(x))) == ["nn.matmul", "nn.add"]
 
     def test_a_scale_alone_makes_no_bias(self) -> None:
         net = Net((2, 3, 6))

@@ -75,6 +75,29 @@ class TestEvaluation:
         module = net.module(net(nn.AddOp(lhs=net.x, rhs=total)))
         assert ops_of(after(module, FoldConstants(max_bytes=0))) == ["nn.add"]
 
+    @pytest.mark.parametrize(("axis", "moved_axis"), [(0, 2), (1, 0), (-1, 1)])
+    def test_moves_quantised_weights_as_integers(self, axis: int, moved_axis: int) -> None:
+        net = Net((1, 3, 4))
+        scale = np.arange(1, (2, 3, 4)[axis] + 1, dtype=np.float32)
+        weight = net.constant(net.rng.integers(-9, 9, (2, 3, 4)), np.int8)
+        floats = net(DequantizeOp(x=weight, scale=scale, zero_point=np.zeros(len(scale), np.int8), axis=axis))
+        turned = net(nn.TransposeOp(x=floats, permutation=(1, 2, 0)))
+        result = folded(net.module(net(nn.MatMulOp(lhs=net.x, rhs=turned))))
+        assert ops_of(result) == ["quant.dequantize", "nn.matmul"]
+        assert only(result, DequantizeOp).axis == moved_axis
+
+    def test_reshapes_quantised_weights_with_one_scale(self) -> None:
+        for scale, ops in (
+            (np.float32(0.5), ["quant.dequantize", "nn.matmul"]),
+            (np.full(6, 0.5, np.float32), ["quant.dequantize", "nn.reshape", "nn.matmul"]),
+        ):
+            net = Net((1, 2))
+            weight = net.constant([1, 2, 3, 4, 5, 6], np.int8)
+            zeros = np.zeros(scale.shape, np.int8)
+            floats = net(DequantizeOp(x=weight, scale=scale, zero_point=zeros, axis=0))
+            matrix = net(nn.ReshapeOp(x=floats, shape=(2, 3)))
+            assert ops_of(folded(net.module(net(nn.MatMulOp(lhs=net.x, rhs=matrix))))) == ops
+
 
 def identities() -> dict[str, Operation]:
     """Operations on x [2, 3, 4, 4] that return it."""
