@@ -16,6 +16,7 @@ from ..backends.spinn2.schedule import compute_elements, schedule
 from ..ir.clone import clone_module
 from ..ir.diagnostics import Diagnostic, ModelError, UsageError
 from ..ir.dialects.builtin import FuncOp, ModuleOp
+from ..ir.dialects.quant import QuantizeOp
 from ..passes.base import PassContext
 from ..passes.instruments import Instrument
 from ..passes.manager import PassManager
@@ -45,7 +46,7 @@ def compile(
     calibration_method: str = "min-max",
     bits: int = 8,
     activations: str = "int",
-    rescale: str = "multiplier",
+    rescale: str = "auto",
     instruments: Sequence[Instrument] = (),
     progress: Progress = lambda _stage: None,
 ) -> Executable:
@@ -64,7 +65,6 @@ def compile(
         )
     named = machine if machine is not None else DEFAULT_MACHINES[target]
     described = load_machine(named)
-    options = Spinn2Options(bits, activations, rescale, calibration_method, mapping)
     notes: list[Diagnostic] = []
     progress("import")
     proto = load_model(model) if isinstance(model, str | Path) else model
@@ -74,6 +74,8 @@ def compile(
     module = import_model(proto, shapes=shapes, warn=notes.append)
     progress("graph")
     run_pipeline(graph_pipeline(), module, PassContext(warnings=notes), instruments)
+    chosen = chosen_rescale(module, rescale)
+    options = Spinn2Options(bits, activations, chosen, calibration_method, mapping)
     context, calibrated = calibration_context(module, calibration, notes)
     progress("fixed point")
     run_pipeline(fixed_point_pipeline(options), module, context, instruments)
@@ -85,13 +87,20 @@ def compile(
     settings: dict[str, Json] = {
         "bits": bits,
         "activations": activations,
-        "rescale": rescale,
+        "rescale": chosen,
         "calibration": calibrated,
         "calibration_method": calibration_method,
         "machine": described.name,
         "shapes": {name: list(shape) for name, shape in sorted((shapes or {}).items())},
     }
     return Executable(fixed, program, machine_text(named), target, mapping, settings, digest, tuple(notes))
+
+
+def chosen_rescale(module: ModuleOp, rescale: str) -> str:
+    """What `auto` means: as onnxruntime rounds for models that carry their own scales, else multiplier and shift."""
+    if rescale != "auto":
+        return rescale
+    return "float" if any(isinstance(op, QuantizeOp) for op in module.main.body.ops) else "multiplier"
 
 
 def machine_pipeline(options: Spinn2Options, machine: Machine) -> str:
@@ -183,7 +192,8 @@ def interpret_model(
     if stage == "quant":
         run_pipeline(graph_pipeline(), module, PassContext(warnings=said), ())
         context, _ = calibration_context(module, calibration, said)
-        run_pipeline(fixed_point_pipeline(Spinn2Options()), module, context, ())
+        options = Spinn2Options(rescale=chosen_rescale(module, "auto"))
+        run_pipeline(fixed_point_pipeline(options), module, context, ())
     main = module.main
     names = list(main.input_names) or [argument.hint for argument in main.body.arguments]
     ports = tuple(Port(name, a.shape, a.element.dtype) for name, a in zip(names, main.body.arguments, strict=True))

@@ -107,7 +107,7 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any
         raise ValueError(f"{entry.filename} is compressed")
     with archive.open(entry) as file:
         shape, dtype = _header(file)
-        if dtype.hasobject or dtype.itemsize * math.prod(shape) != entry.file_size - file.tell():
+        if dtype.itemsize * math.prod(shape) != entry.file_size - file.tell():
             raise ValueError(f"the header of {entry.filename} does not fit its data")
     with archive.open(entry) as file:
         array: NDArray[Any] = npy.read_array(file, allow_pickle=False)

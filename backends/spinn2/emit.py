@@ -411,6 +411,8 @@ class BlockEmitter:
                 "b_column": stage.source.dtype.itemsize * steps[2],
             }
             operands |= {"b": second[0], "b_address": second[1]}
+            if stage.swapped:
+                shape, operands = _swapped(shape), _swapped(operands)
         self.rows.tasks(self.layer, self.pes[q], Phase.POST, records(SHAPE, len(q), shape), operands)
         return (target[0][q], target[1][q]), (y_channel, y_row)
 
@@ -445,10 +447,15 @@ class BlockEmitter:
                 kind = op.x.element
                 zero = kind.zero_point if isinstance(kind, UniformType) else 0
                 return common | {"kernel": int(Kernel.REQUANTIZE), "zero_a": zero, "p_pitch": pitch}
+            case quant.RescaleFloatOp():
+                kind = op.x.element
+                zero = kind.zero_point if isinstance(kind, UniformType) else 0
+                return common | {"kernel": int(Kernel.REQUANTIZE_FLOAT), "zero_a": zero, "p_pitch": pitch}
+            case quant.AddFloatOp():
+                return common | {"kernel": int(Kernel.ADD_FLOAT)}
             case quant.AddOp() | quant.MulOp():
-                a, b = (op.rhs, op.lhs) if stage.swapped else (op.lhs, op.rhs)
                 code = Kernel.ADD if isinstance(op, quant.AddOp) else Kernel.MUL
-                zeros = {"zero_a": uniform(a).zero_point, "zero_b": uniform(b).zero_point}
+                zeros = {"zero_a": uniform(op.lhs).zero_point, "zero_b": uniform(op.rhs).zero_point}
                 return common | zeros | {"kernel": int(code)}
             case quant.ExtremumOp():
                 return whole | {"kernel": int(Kernel.MAXIMUM if op.maximum else Kernel.MINIMUM)}
@@ -484,6 +491,16 @@ class BlockEmitter:
             found.map_buffer,
             found.map_address,
         )
+
+
+OPERAND_COLUMNS = ("type", "channel", "row", "column", "address")
+
+
+def _swapped(columns: dict[str, Array | int]) -> dict[str, Array | int]:
+    """The columns with operands a and b exchanged; zero points already follow the operation."""
+    names = {"a": "b", "b": "a"}
+    names |= {f"{one}_{name}": f"{other}_{name}" for name in OPERAND_COLUMNS for one, other in (("a", "b"), ("b", "a"))}
+    return {names.get(name, name): values for name, values in columns.items()}
 
 
 def _pads(stage: Stage, before: Boxes, boxes: Boxes) -> dict[str, Array | int]:

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from ...ir.types import BY_NAME, ElementType
+from ...ir.types import BY_NAME, I1, ElementType
 
 _ELEMENTS: dict[int, str] = {
     TensorProto.BOOL: "i1",
@@ -62,16 +62,20 @@ def to_array(tensor: onnx.TensorProto) -> NDArray[Any]:
     shape = tuple(tensor.dims)
     if any(size < 0 for size in shape):
         raise ValueError(f"its shape {list(shape)} has a negative size")
+    count = math.prod(shape)
     if tensor.HasField("raw_data"):
-        found, unit = len(tensor.raw_data), f"bytes for shape {list(shape)} of {element}"
-        expected = math.prod(shape) * element.dtype.itemsize
-    else:
-        found, unit = _stored_elements(tensor), f"elements for shape {list(shape)}"
-        expected = math.prod(shape)
-    if found != expected:
-        raise ValueError(f"it holds {found} {unit}, expected {expected}")
-    array = numpy_helper.to_array(tensor)
-    return np.asarray(array, dtype=element.dtype)
+        raw = tensor.raw_data
+        if len(raw) != count * element.dtype.itemsize:
+            raise ValueError(
+                f"it holds {len(raw)} bytes for shape {list(shape)} of {element}, "
+                f"expected {count * element.dtype.itemsize}"
+            )
+        # Any byte but 0 is true; numpy's own bool must be 0 or 1.
+        flat = np.frombuffer(raw, np.uint8) != 0 if element == I1 else np.frombuffer(raw, element.dtype)
+        return flat.reshape(shape)
+    if _stored_elements(tensor) != count:
+        raise ValueError(f"it holds {_stored_elements(tensor)} elements for shape {list(shape)}, expected {count}")
+    return np.asarray(numpy_helper.to_array(tensor), dtype=element.dtype)
 
 
 def _stored_elements(tensor: onnx.TensorProto) -> int:

@@ -219,6 +219,47 @@ class RescaleOp(Limited):
         _check_shift(*(int(shift) for shift in (self.shift.min(), self.shift.max())))
 
 
+class RescaleFloatOp(Limited):
+    """y = clamp(rint(f32(x - zero_x) * scale) + zero_y), in IEEE single precision, halves to even.
+
+    `scale` is an f32 scalar or one value per index of `axis`. This is what onnxruntime computes; the ARM core has a
+    floating point unit for it.
+    """
+
+    name: ClassVar[str] = "quant.rescale_float"
+    x: Value = operand(INTEGER_TENSOR | UNIFORM_TENSOR)
+    scale: Array = attribute(DENSE)
+    axis: int = attribute(INT, default=1)
+    out: Value = result()
+
+    def infer(self) -> tuple[Type, ...]:
+        if self.scale.ndim > 1 or self.scale.dtype != np.float32:
+            raise ValueError(f"expected f32 scales of rank 0 or 1, found {self.scale.dtype} {self.scale.shape}")
+        if self.scale.ndim and self.scale.shape[0] != self.x.shape[normal_axis(self.axis, self.x.tensor.rank)]:
+            raise ValueError(f"{self.scale.shape[0]} scales do not fit axis {self.axis} of {self.x.type}")
+        return (self.x.tensor.with_element(self.target),)
+
+
+class AddFloatOp(Limited):
+    """y = clamp(rint(f32(b * scales[1] + f32(a * scales[0] + offset)))), halves to even.
+
+    a and b are the stored integers; `scales` and `offset` (f32) carry the ratios of scales and all zero points.
+    Products and sums are formed in double precision before they are rounded to single: a fused multiply-add.
+    """
+
+    name: ClassVar[str] = "quant.add_float"
+    lhs: Value = operand(UNIFORM_TENSOR)
+    rhs: Value = operand(UNIFORM_TENSOR)
+    scales: Array = attribute(DENSE)
+    offset: Array = attribute(DENSE)
+    out: Value = result()
+
+    def infer(self) -> tuple[Type, ...]:
+        if (self.scales.shape, self.offset.shape) != ((2,), ()) or self.scales.dtype != np.float32:
+            raise ValueError(f"expected two f32 scales and an offset, found {self.scales.shape}, {self.offset.shape}")
+        return (TensorType(broadcast(self.lhs.shape, self.rhs.shape), self.target),)
+
+
 class AddOp(Limited):
     """y = clamp(round_shift((a - zero_a) * multipliers[0] + (b - zero_b) * multipliers[1], shift) + zero_y)."""
 
@@ -413,7 +454,20 @@ def along_axis(values: Array, axis: int, rank: int) -> Array:
 QUANT = Dialect(
     "quant",
     (
-        *(QuantizeOp, DequantizeOp, Conv2dOp, MatMulOp, RescaleOp, AddOp, MulOp, TableOp, MaxPool2dOp, AvgPool2dOp),
+        *(
+            QuantizeOp,
+            DequantizeOp,
+            Conv2dOp,
+            MatMulOp,
+            RescaleOp,
+            RescaleFloatOp,
+            AddOp,
+            AddFloatOp,
+            MulOp,
+            TableOp,
+            MaxPool2dOp,
+            AvgPool2dOp,
+        ),
         *(SoftmaxOp, LrnOp, ExtremumOp, StorageCastOp),
     ),
     {"uniform": _parse_uniform},

@@ -69,6 +69,12 @@ class Kernel(IntEnum):
     # y = clamp(a) converted to y_type; MAXIMUM: y = max(a, b), MINIMUM: y = min(a, b) on elements of one type.
     MAXIMUM = 18
     MINIMUM = 19
+    # y = clamp(rint(f32(a - zero_a + bias[c]) * scale[c]) + zero_y): the sum wraps to i32, conversion and product round to
+    # f32 (halves to even), so does rint; p holds channels records of an i32 bias and an f32 scale, p_pitch bytes apart.
+    REQUANTIZE_FLOAT = 20
+    # y = clamp(rint(f32(b * p[1] + f32(a * p[0] + p[2])))); p is three f32, zero points are part of p[2]; products and
+    # sums are formed in f64, f32() rounds them halves to even.
+    ADD_FLOAT = 21
 
 
 MAC_KERNELS = (Kernel.CONV, Kernel.DEPTHWISE, Kernel.MATMUL)

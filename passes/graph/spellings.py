@@ -111,7 +111,7 @@ class ClampOfClamp(RewritePattern):
     def match_and_rewrite(self, op: ClampOp, rewriter: Rewriter) -> None:
         inner = op.x.owner
         if isinstance(inner, ClampOp):
-            low = min(max(min(inner.low, inner.high), op.low), op.high)
+            low = min(max(inner.low, op.low), op.high)
             high = min(max(inner.high, op.low), op.high)
             rewriter.replace_with(op, ClampOp(x=inner.x, low=low, high=high), inner)
         elif op.low == -math.inf and op.high == math.inf:

@@ -127,7 +127,7 @@ class BiasBeforeReshape(RewritePattern):
             return
         columns = reshape.x.shape[-1]
         same_last = reshape.shape[-1:] == (columns,) and op.out.shape == reshape.shape
-        if not same_last or any(size != 1 for size in bias.shape[:-1]) or bias.size not in (1, columns):
+        if not same_last or any(size != 1 for size in bias.shape[:-1]):
             return
         vector = insert_constant(op, np.broadcast_to(bias.reshape(-1), (columns,)), rewriter)
         total = rewriter.insert_before(op, AddOp(lhs=reshape.x, rhs=vector, location=op.location))

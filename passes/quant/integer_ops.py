@@ -43,6 +43,7 @@ class Lowering:
     low: int
     high: int
     location: Location
+    rescale_float: bool = False
 
     def insert(self, op: OpT) -> OpT:
         """Inserts an operation that stands for the float one."""
@@ -54,11 +55,20 @@ class Lowering:
         """Type and limits of the result, as every operation that rounds takes them."""
         return {"to": self.target, "low": self.low, "high": self.high}
 
-    def rescale(self, x: Value, ratio: Array, axis: int = 1) -> Value:
-        """The rescale of `x` by `ratio` (one, or one per index of `axis`) to the target."""
-        if ratio.ndim and np.all(ratio == ratio.flat[0]):
-            ratio = ratio.reshape(-1)[0]
-        multiplier, shift = fixed_multiplier(np.asarray(ratio, dtype=np.float64))
+    def rescale(self, x: Value, scale: float, weights: Array | None = None, axis: int = 1) -> Value:
+        """The rescale of `x`, whose unit is `scale` (times one of `weights` per index of `axis`), to the target.
+
+        With `rescale_float` the ratio is formed in f32, factor by factor, as onnxruntime forms it.
+        """
+        factors = np.array(1.0) if weights is None else weights
+        if factors.ndim and np.all(factors == factors.flat[0]):
+            factors = factors.reshape(-1)[0]
+        if self.rescale_float:
+            single = np.float32(scale) * np.asarray(factors, np.float32) / np.float32(self.target.scale)
+            return self.insert(
+                quant.RescaleFloatOp(x=x, scale=np.asarray(single, np.float32), axis=axis, **self.limits)
+            ).out
+        multiplier, shift = fixed_multiplier(scale * np.asarray(factors, np.float64) / self.target.scale)
         return self.insert(quant.RescaleOp(x=x, multiplier=multiplier, shift=shift, axis=axis, **self.limits)).out
 
     def adapt(self, x: Value) -> Value:
@@ -67,7 +77,7 @@ class Lowering:
         free = self.low == self.target.storage.low and self.high == self.target.storage.high
         if kind == self.target and free:
             return x
-        return self.rescale(x, np.array(kind.scale / self.target.scale))
+        return self.rescale(x, kind.scale)
 
 
 def lower_value(value: Value, lowering: Lowering) -> Value:
@@ -239,7 +249,7 @@ def _conv2d(op: nn.Conv2dOp, lowering: Lowering) -> Value:
             groups=op.groups,
         )
     )
-    return lowering.rescale(product.out, kind.scale * scale / lowering.target.scale)
+    return lowering.rescale(product.out, kind.scale, scale)
 
 
 def _matmul(op: Operation | None, bias: Value | None, lowering: Lowering) -> Value:
@@ -259,11 +269,13 @@ def _matmul(op: Operation | None, bias: Value | None, lowering: Lowering) -> Val
             bias=None if steps is None else lowering.insert(ConstantOp(value=steps)).out,
         )
     )
-    return lowering.rescale(product.out, kind.scale * scale / lowering.target.scale, axis=product.out.tensor.rank - 1)
+    return lowering.rescale(product.out, kind.scale, scale, axis=product.out.tensor.rank - 1)
 
 
 def _add(op: nn.AddOp | nn.SubOp, lowering: Lowering) -> Value:
     a, b = integers(op.lhs), integers(op.rhs)
+    if lowering.rescale_float:
+        return _add_float(a, b, isinstance(op, nn.SubOp), lowering)
     ratios = np.array([quant.uniform(a).scale, quant.uniform(b).scale]) / lowering.target.scale
     # One shift for both sides; 20 bits of fraction leave room for 16 bit operands in 64 bit sums.
     shift = max(0, min(30 - math.ceil(math.log2(float(ratios.max()))), 40))
@@ -278,6 +290,17 @@ def _add(op: nn.AddOp | nn.SubOp, lowering: Lowering) -> Value:
         quant.AddOp(
             lhs=a, rhs=b, multipliers=(int(multipliers[0]), int(multipliers[1])), shift=shift, **lowering.limits
         )
+    ).out
+
+
+def _add_float(a: Value, b: Value, subtract: bool, lowering: Lowering) -> Value:
+    kinds = quant.uniform(a), quant.uniform(b)
+    scales = np.array([kind.scale for kind in kinds], np.float32) / np.float32(lowering.target.scale)
+    zeros = np.array([kind.zero_point for kind in kinds], np.float32)
+    signed = scales * np.array([1, -1 if subtract else 1], np.float32)
+    offset = np.float32(lowering.target.zero_point) - (signed[0] * zeros[0] + signed[1] * zeros[1])
+    return lowering.insert(
+        quant.AddFloatOp(lhs=a, rhs=b, scales=signed, offset=np.asarray(offset, np.float32), **lowering.limits)
     ).out
 
 

@@ -16,7 +16,7 @@ from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp, Unifor
 from ...ir.rewriter import Rewriter
 from ...ir.traits import Trait
 from ...ir.types import FloatType, IntegerType, TensorType
-from ..base import Pass, PassContext
+from ..base import Pass, PassContext, option
 from .integer_ops import Lowering, Unfit, lower_value
 
 Array = NDArray[Any]
@@ -33,6 +33,11 @@ class LowerQdq(Pass):
 
     name: ClassVar[str] = "lower-qdq"
     establishes: ClassVar[str | None] = "fixed-point"
+    rescale: str = option(
+        "multiplier",
+        help="multiplier: round once by multiplier and shift; float: in f32, as onnxruntime does",
+        choices=("multiplier", "float"),
+    )
 
     def run(self, module: ModuleOp, context: PassContext) -> None:
         rewriter = Rewriter()
@@ -79,7 +84,8 @@ class LowerQdq(Pass):
             constant = rewriter.insert_before(op, ConstantOp(value=limited, location=source.location))
             rewriter.replace_with(op, StorageCastOp(x=constant.out, to=target))
             return
-        lowering = Lowering(rewriter, op, target, target.storage.low, target.storage.high, source.location)
+        limits = target.storage.low, target.storage.high
+        lowering = Lowering(rewriter, op, target, *limits, source.location, self.rescale == "float")
         try:
             result = lower_value(op.x, lowering)
         except (Unfit, ValueError) as error:

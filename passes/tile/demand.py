@@ -66,19 +66,23 @@ def parameters(plan: Plan) -> list[Parameter]:
     """
     found: list[Parameter] = []
     pending = bias_of(plan) if plan.on_mac_array else None
-    if pending is not None and not (len(plan.stages) > 1 and isinstance(plan.stages[1].op, quant.RescaleOp)):
+    rescales = (quant.RescaleOp, quant.RescaleFloatOp)
+    if pending is not None and not (len(plan.stages) > 1 and isinstance(plan.stages[1].op, rescales)):
         ones, zeros = np.ones_like(pending), np.zeros_like(pending)
         found.append(Parameter(0, True, np.stack([pending, ones, zeros], axis=1).astype(np.int32)))
         pending = None
-    for index, stage in enumerate(plan.stages):
-        op = stage.op
+    for index, op in enumerate(stage.op for stage in plan.stages):
         match op:
             case quant.RescaleOp():
                 found.append(_rescale(index, op, pending, plan.view.channels))
                 pending = None
+            case quant.RescaleFloatOp():
+                found.append(_rescale_float(index, op, pending, plan.view.channels))
+                pending = None
+            case quant.AddFloatOp():
+                found.append(Parameter(index, False, np.append(op.scales, op.offset).astype(np.float32)))
             case quant.AddOp():
-                pair = op.multipliers[::-1] if stage.swapped else op.multipliers
-                found.append(Parameter(index, False, np.array([*pair, op.shift], np.int64).astype(np.int32)))
+                found.append(Parameter(index, False, np.array([*op.multipliers, op.shift], np.int64).astype(np.int32)))
             case quant.MulOp() | quant.AvgPool2dOp():
                 found.append(Parameter(index, False, np.array([op.multiplier, op.shift], np.int32)))
             case quant.TableOp():
@@ -99,6 +103,14 @@ def _rescale(index: int, op: quant.RescaleOp, bias: Array | None, channels: int)
     added = np.zeros(channels, np.int64) if bias is None else bias
     columns = [added, np.broadcast_to(op.multiplier, (channels,)), np.broadcast_to(op.shift, (channels,))]
     return Parameter(index, True, np.stack([column.astype(np.int64) for column in columns], axis=1).astype(np.int32))
+
+
+def _rescale_float(index: int, op: quant.RescaleFloatOp, bias: Array | None, channels: int) -> Parameter:
+    if bias is None and op.scale.ndim == 0:
+        return Parameter(index, False, np.append(np.int32(0), op.scale.reshape(1).view(np.int32)))
+    added = np.zeros(channels, np.int32) if bias is None else bias.astype(np.int32)
+    scale = np.ascontiguousarray(np.broadcast_to(op.scale, (channels,)))
+    return Parameter(index, True, np.stack([added, scale.view(np.int32)], axis=1))
 
 
 def first_boxes(plan: Plan, boxes: Boxes, reduction: Array) -> Boxes:

@@ -14,7 +14,10 @@ from ...ir.location import fuse
 from ...ir.rewriter import Rewriter
 from ..base import Pass, PassContext, option
 
-POINTWISE = (quant.RescaleOp, quant.AddOp, quant.MulOp, quant.TableOp, quant.ExtremumOp)
+POINTWISE = (
+    *(quant.RescaleOp, quant.RescaleFloatOp, quant.AddOp, quant.AddFloatOp, quant.MulOp, quant.TableOp),
+    quant.ExtremumOp,
+)
 
 
 def core_of(op: Operation) -> str | None:
@@ -72,7 +75,7 @@ class FormBlocks(Pass):
             return op if whole and core_of(chain[0]) == "conv" else None
         if not isinstance(op, POINTWISE) or op.results[0].shape != value.shape:
             return None
-        if core_of(chain[0]) == "matmul" and not isinstance(op, quant.RescaleOp | quant.TableOp):
+        if core_of(chain[0]) == "matmul" and not isinstance(op, quant.RescaleOp | quant.RescaleFloatOp | quant.TableOp):
             return None
         if any(isinstance(earlier, quant.MaxPool2dOp) for earlier in chain):
             return None

@@ -170,6 +170,8 @@ def _channel_axis(chain: Sequence[Operation]) -> int | None:
         rank = op.results[0].tensor.rank
         if isinstance(op, quant.RescaleOp) and op.multiplier.ndim:
             axes.add(op.axis % rank)
+        if isinstance(op, quant.RescaleFloatOp) and op.scale.ndim:
+            axes.add(op.axis % rank)
         if isinstance(op, quant.TableOp) and op.table.ndim == 2:
             axes.add(op.axis % rank)
     if len(axes) > 1:

@@ -101,6 +101,23 @@ def rescale(op: quant.RescaleOp, operands: Operands) -> Array:
     return _finish(op, round_shift(_centred(x, zero) * multiplier, along_axis(op.shift, op.axis, x.ndim)))
 
 
+def rescale_float(op: quant.RescaleFloatOp, operands: Operands) -> Array:
+    (x,) = operands
+    zero = 0 if isinstance(op.x.element, IntegerType) else uniform(op.x).zero_point
+    product = wrap_i32(_centred(x, zero)).astype(np.float32) * along_axis(op.scale, op.axis, x.ndim)
+    return _finish(op, np.rint(np.clip(product, -(2.0**31), 2.0**31)).astype(np.int64))
+
+
+def scaled_sum(a: Array, scale: Array, added: Array) -> Array:
+    """f32(f64(a) * scale + added)."""
+    return (a.astype(np.float64) * scale.astype(np.float64) + added.astype(np.float64)).astype(np.float32)
+
+
+def add_float(op: quant.AddFloatOp, operands: Operands) -> Array:
+    total = scaled_sum(operands[1], op.scales[1], scaled_sum(operands[0], op.scales[0], op.offset))
+    return np.clip(np.rint(np.clip(total, -(2.0**31), 2.0**31)), op.low, op.high).astype(op.target.dtype)
+
+
 def add(op: quant.AddOp, operands: Operands) -> Array:
     a = _centred(operands[0], uniform(op.lhs).zero_point) * op.multipliers[0]
     b = _centred(operands[1], uniform(op.rhs).zero_point) * op.multipliers[1]
@@ -193,7 +210,9 @@ KERNELS: Mapping[type[Operation], Kernel] = {
     quant.Conv2dOp: conv2d,
     quant.MatMulOp: matmul,
     quant.RescaleOp: rescale,
+    quant.RescaleFloatOp: rescale_float,
     quant.AddOp: add,
+    quant.AddFloatOp: add_float,
     quant.MulOp: mul,
     quant.TableOp: table,
     quant.MaxPool2dOp: max_pool2d,

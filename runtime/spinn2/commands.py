@@ -27,7 +27,11 @@ from .program import Program
 from .touches import ELEMENT_BYTES, Table, ceil_div, is_kernel
 
 SOLO_NANOSECONDS = 20_000
-"""Steps that cost less run on one thread, without a barrier to the next such step."""
+"""Steps that cost less run on one thread, together with neighbours that are as cheap."""
+SHARE_NANOSECONDS = 4_000
+"""A share should cost at least this ..."""
+SHARES_PER_THREAD = 4
+"""... and a phase has at most so many shares for each thread, so that uneven ones level out."""
 VARYING_AREAS = (Slot.TAPS, Slot.PACKED, Slot.WEIGHTS, Slot.RESULTS, Slot.ROW, Slot.SUMS)
 
 Fields = dict[str, Integers]
@@ -234,20 +238,30 @@ def prepare(program: Program, *, dot: bool) -> Commands:
 
 
 def split(commands: Commands, threads: int) -> Integers:
-    """Shares int64[phases, threads, 2]: the range of commands that each thread runs between two barriers."""
+    """Shares int64[shares, 3]: (first command, end command, first share of the phase), in order.
+
+    The shares of a phase are independent; a phase may start when all earlier ones are done.
+    """
     count = len(commands.rows)
     if threads == 1 or count == 0:
-        return np.array([[[0, count]]] * 1, np.int64).repeat(threads, axis=1)
+        return np.array([[0, count, 0]], np.int64)
     starts = np.flatnonzero(np.diff(commands.steps, prepend=-1))
     total = np.concatenate([[0], np.cumsum(commands.cost)])
     ends = np.append(starts[1:], count)
     solo = total[ends] - total[starts] < SOLO_NANOSECONDS
-    opens = ~(solo & np.concatenate([[False], solo[:-1]]))
-    begin = starts[opens]
+    begin = starts[~(solo & np.concatenate([[False], solo[:-1]]))]
     end = np.append(begin[1:], count)
-    shared = ~solo[opens]
-    goals = total[begin][:, None] + (total[end] - total[begin])[:, None] * np.arange(threads + 1) // threads
-    cuts = np.clip(np.searchsorted(total, goals), begin[:, None], end[:, None])
-    cuts = np.where(shared[:, None], cuts, end[:, None])
-    cuts[:, 0], cuts[:, -1] = begin, end
-    return np.stack([cuts[:, :-1], cuts[:, 1:]], axis=2)
+    cost = total[end] - total[begin]
+    alone = solo[np.searchsorted(starts, begin)]
+    pieces = np.where(alone, 1, np.clip(cost // SHARE_NANOSECONDS, threads, SHARES_PER_THREAD * threads))
+    phase = np.repeat(np.arange(len(begin)), pieces)
+    first = np.cumsum(pieces) - pieces
+    piece = np.arange(len(phase)) - first[phase]
+
+    def cut(number: Integers) -> Integers:
+        """First command of a piece: where the cost before it reaches its part of the phase."""
+        goal = total[begin[phase]] + cost[phase] * number // pieces[phase]
+        place = np.clip(np.searchsorted(total, goal), begin[phase], end[phase])
+        return np.where(number == 0, begin[phase], np.where(number == pieces[phase], end[phase], place))
+
+    return np.stack([cut(piece), cut(piece + 1), first[phase]], axis=1)

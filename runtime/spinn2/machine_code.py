@@ -55,7 +55,7 @@ class MachineCode:
         self._walk = Walk(address)
         self._commands, self._image = commands, image
         self._offsets = np.ascontiguousarray(offsets, np.int32)
-        self._splits = np.ascontiguousarray(split(commands, threads))
+        self._shares = np.ascontiguousarray(split(commands, threads))
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads - 1, "snc") if threads > 1 else None
         self._scratch = self._new_scratch()
@@ -65,9 +65,8 @@ class MachineCode:
             (State.IMAGE, image.ctypes.data),
             (State.COMMANDS, commands.rows.ctypes.data),
             (State.RECORDS, commands.records.ctypes.data),
-            (State.SPLITS, self._splits.ctypes.data),
-            (State.PHASES, len(self._splits)),
-            (State.THREADS, threads),
+            (State.SHARES, self._shares.ctypes.data),
+            (State.COUNT, len(self._shares)),
             (State.SCRATCH, self._scratch.ctypes.data),
             (State.SCRATCH_BYTES, self._scratch.shape[1]),
         ):
@@ -90,9 +89,10 @@ class MachineCode:
         """Run all commands; returns when every thread is done."""
         for slot in (Slot.PACKED_RECORD, Slot.TAPS_RECORD):
             self._scratch[:, slot * WORD : (slot + 1) * WORD] = 0
-        self._state[State.BARRIER] = 0
+        self._state[State.TAKEN] = self._state[State.DONE] = 0
         state = self._state.ctypes.data
         others = [self._pool.submit(self._walk, state, n) for n in range(1, self._threads)] if self._pool else []
         self._walk(state, 0)
         for other in others:
-            other.result()
+            if not other.cancel():
+                other.result()

@@ -90,12 +90,11 @@ class TestSplit:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("snc.runtime.spinn2.commands.SOLO_NANOSECONDS", limit)
             shares = split(commands, threads)
-        flat = shares.reshape(-1, 2)
-        flat = flat[flat[:, 0] < flat[:, 1]]
-        np.testing.assert_array_equal(np.sort(flat[:, 0])[1:], np.sort(flat[:, 1])[:-1])
-        assert flat.min() == 0
-        assert flat.max() == len(commands.rows)
-        for phase in shares:
-            steps = [commands.steps[begin:end] for begin, end in phase if begin < end]
-            assert len(steps) == 1 or len(set(np.concatenate(steps))) == 1
+        np.testing.assert_array_equal(shares[1:, 0], shares[:-1, 1])
+        assert shares[0, 0] == 0
+        assert shares[-1, 1] == len(commands.rows)
+        for first in np.unique(shares[:, 2]):
+            phase = [commands.steps[begin:end] for begin, end, start in shares if start == first]
+            assert len(phase) == 1 or len(set(np.concatenate(phase))) <= 1
+            assert np.all(shares[first:][shares[first:, 2] == first, 2] == first)
         assert np.all(np.diff(commands.steps) >= 0)

@@ -107,12 +107,14 @@ class State(IntEnum):
     IMAGE = 0
     COMMANDS = 1
     RECORDS = 2
-    SPLITS = 3
-    PHASES = 4
-    THREADS = 5
-    SCRATCH = 6
-    SCRATCH_BYTES = 7
-    BARRIER = 16
+    SHARES = 3
+    COUNT = 4  # of shares
+    SCRATCH = 5
+    SCRATCH_BYTES = 6
+    TAKEN = 16  # shares that a thread has begun; on a cache line of its own, as is
+    DONE = 24  # shares that are finished
 
 
 STATE_WORDS = 32
+SHARE_WORDS = 3
+"""A share is (first command, end command, first share of its phase)."""

@@ -1,19 +1,21 @@
-"""The function that runs commands: one call per thread executes all phases of a program.
+"""The function that runs commands: one call per thread executes a whole program.
 
-A *phase* is one or more steps between two barriers; `splits` holds for each phase and thread which commands it runs.
-The barrier is a counter that only grows: each thread takes a ticket and waits until all tickets of its round are taken.
+Commands are dealt in *shares*, in order: a thread takes the next share as soon as all shares of earlier phases are done
+(a *phase* is one or more steps), so that a thread that the operating system has put aside holds nobody up unless it is
+in the middle of a share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ...jit.code import I32, I64, Code, Value
 from ...jit.features import Features
 from ...jit.llvm import IRFunction, ir
 from . import copy, elementwise, mac, matmul, pool
 from .common import Library
-from .layout import COMMAND, WORD, Operation, Slot, State
+from .layout import COMMAND, SHARE_WORDS, WORD, Operation, Slot, State
 
 KERNELS: dict[Operation, Callable[[Library], IRFunction]] = {
     Operation.CONV: mac.conv,
@@ -61,41 +63,55 @@ def walker(features: Features, *, yields: bool) -> str:
     def word(name: State) -> Value:
         return code.load(state + name * WORD, I64)
 
-    threads, image, records = word(State.THREADS), word(State.IMAGE), word(State.RECORDS)
+    image, records, shares = word(State.IMAGE), word(State.RECORDS), word(State.SHARES)
     scratch = word(State.SCRATCH) + thread * word(State.SCRATCH_BYTES)
-    with code.loop(word(State.PHASES)) as phase:
-        split = word(State.SPLITS) + (phase * threads + thread) * (2 * WORD)
-        with code.loop(code.load(split + WORD, I64), start=code.load(split, I64)) as row:
-            command = word(State.COMMANDS) + row * (len(COMMAND) * WORD)
-            operation, record, step, *operands = (code.load(command + n * WORD, I64) for n in range(7))
-            code.store(scratch + Slot.STEP * WORD, step)
-            arguments = [scratch, records + record, *(image + operand for operand in operands)]
+    count = word(State.COUNT)
 
-            def run(function: IRFunction, arguments: list[Value] = arguments) -> None:
-                code.call(function, *arguments)
+    def run(row: Value) -> None:
+        command = word(State.COMMANDS) + row * (len(COMMAND) * WORD)
+        operation, record, step, *operands = (code.load(command + n * WORD, I64) for n in range(7))
+        code.store(scratch + Slot.STEP * WORD, step)
+        arguments = [scratch, records + record, *(image + operand for operand in operands)]
 
-            code.choose(operation, functions, run)
-        with code.when(threads > 1):
-            _wait(code, features, state + State.BARRIER * WORD, threads, yields=yields)
+        def call(function: IRFunction) -> None:
+            code.call(function, *arguments)
+
+        code.choose(operation, functions, call)
+
+    taken, done = (
+        code.builder.inttoptr((state + name * WORD).raw, I64.as_pointer()) for name in (State.TAKEN, State.DONE)
+    )
+    idle = code.variable(0)
+    with code.repeat_while(lambda: _read(code, taken) < count):
+        number = _read(code, taken)
+        share = shares + number.min(count - 1) * (SHARE_WORDS * WORD)
+        ready = _read(code, done) >= code.load(share + 2 * WORD, I64)
+
+        def work(number: Value = number, share: Value = share) -> None:
+            with code.when(_take(code, taken, number)):
+                with code.loop(code.load(share + WORD, I64), start=code.load(share, I64)) as row:
+                    run(row)
+                code.builder.atomic_rmw("add", done, ir.Constant(I64, 1), "acq_rel")
+            idle.set(code.number(0))
+
+        def rest() -> None:
+            idle.set(idle.get() + 1)
+            if features.x86:
+                code.call_raw("llvm.x86.sse2.pause", ir.FunctionType(ir.VoidType(), []), [])
+            if yields:
+                with code.when(idle.get() > SPINS):
+                    code.call_raw(YIELD, ir.FunctionType(I32, []), [])
+
+        code.either(ready, work, rest)
     code.end()
     return library.module.text()
 
 
-def _wait(code: Code, features: Features, counter: Value, threads: Value, *, yields: bool) -> None:
-    """Wait until all threads have come."""
-    builder = code.builder
-    pointer = builder.inttoptr(counter.raw, I64.as_pointer())
-    ticket = Value(code, builder.atomic_rmw("add", pointer, ir.Constant(I64, 1), "acq_rel"))
-    goal = (ticket.quotient(threads) + 1) * threads
-    spins = code.variable(0)
+def _read(code: Code, pointer: Any) -> Value:
+    return Value(code, code.builder.load_atomic(pointer, "acquire", 8, typ=I64))
 
-    def waiting() -> Value:
-        return Value(code, builder.load_atomic(pointer, "acquire", 8, typ=I64)) < goal
 
-    with code.repeat_while(waiting):
-        spins.set(spins.get() + 1)
-        if features.x86:
-            code.call_raw("llvm.x86.sse2.pause", ir.FunctionType(ir.VoidType(), []), [])
-        if yields:
-            with code.when(spins.get() > SPINS):
-                code.call_raw(YIELD, ir.FunctionType(I32, []), [])
+def _take(code: Code, pointer: Any, number: Value) -> Value:
+    """Count `pointer` up from `number`; whether no other thread was faster."""
+    result = code.builder.cmpxchg(pointer, number.raw, (number + 1).raw, "acq_rel", "acquire")
+    return Value(code, code.builder.extract_value(result, 1))

@@ -69,6 +69,14 @@ class TestEvaluation:
         assert [(d.code, d.severity) for d in context.warnings] == [("SNC0381", "warning")]
         assert ops_of(after(module, FoldConstants(max_bytes=64))) == ["nn.matmul"]
 
+    def test_counts_all_that_it_folds_against_the_limit(self) -> None:
+        net = Net((4, 4))
+        filled = [net(nn.ExpandOp(x=net.constant([number]), shape=(4, 4))) for number in (0.5, 0.25)]
+        products = [net(nn.MatMulOp(lhs=net.x, rhs=value)) for value in filled]
+        module = net.module(*products)
+        assert ops_of(after(module, FoldConstants(max_bytes=127))).count("nn.expand") == 1
+        assert ops_of(after(module, FoldConstants(max_bytes=128))).count("nn.expand") == 0
+
     def test_folds_beyond_the_limit_what_makes_the_constants_smaller(self) -> None:
         net = Net((4,))
         total = net(nn.ReduceOp(x=net.random(4, 4), kind="sum", axes=(0,), keep_dims=False))
@@ -155,6 +163,10 @@ class TestIdentities:
         assert ops_of(folded(net.module(net(nn.TransposeOp(x=net.x, permutation=(0, 2, 3, 1)))))) == ["nn.reshape"]
         net = Net((1, 5, 1, 3))
         assert ops_of(folded(net.module(net(nn.TransposeOp(x=net.x, permutation=(2, 1, 0, 3)))))) == []
+
+    def test_keeps_a_transpose_of_a_square(self) -> None:
+        net = Net((3, 3))
+        assert ops_of(folded(net.module(net(nn.TransposeOp(x=net.x, permutation=(1, 0)))))) == ["nn.transpose"]
 
     def test_turns_a_maximum_over_single_elements_into_a_reshape(self) -> None:
         net = Net((2, 1, 3))

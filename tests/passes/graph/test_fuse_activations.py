@@ -151,6 +151,34 @@ class TestActivations:
         gate = n(nn.SigmoidOp(x=n.x))
         assert ops_of(fused(n.module(gate, n.mul(n.x, gate)))) == ["nn.sigmoid", "nn.silu"]
 
+    def test_a_shared_product_or_clamp_or_sum_stays_as_it_is(self) -> None:
+        n = Spelling()
+        product = n.mul(n.x, n(nn.ClampOp(x=n.add(n.x, 3), low=0, high=6)))
+        assert ops_of(fused(n.module(product, n.div(product, 6)))) == ["nn.add", "nn.clamp", "nn.mul", "nn.mul"]
+        n = Spelling()
+        clamp = n(nn.ClampOp(x=n.add(n.x, 3), low=0, high=6))
+        assert ops_of(fused(n.module(clamp, n.div(clamp, 6)))) == ["nn.add", "nn.clamp", "nn.mul"]
+        n = Spelling()
+        total = n.add(n.x, 3)
+        module = n.module(total, n.div(n(nn.ClampOp(x=total, low=0, high=6)), 6))
+        assert ops_of(fused(module)) == ["nn.add", "nn.clamp", "nn.mul"]
+
+    @pytest.mark.parametrize("offset", [2.0, 4.0])
+    def test_another_offset_is_no_hard_swish(self, offset: float) -> None:
+        n = Spelling()
+        module = n.module(n.div(n.mul(n.x, n.clip(n.add(n.x, offset), 0, 6)), 6))
+        assert ops_of(fused(module)) == ["nn.add", "nn.clamp", "nn.mul", "nn.mul"]
+
+    def test_a_select_between_other_values_stays(self) -> None:
+        n = Spelling()
+        positive = n(nn.CompareOp(lhs=n.x, rhs=n.constant(0), predicate="gt"))
+        other = n(nn.SelectOp(condition=positive, on_true=n.add(n.x, 1), on_false=n.mul(n.x, 2)))
+        assert ops_of(fused(n.module(other)))[-1] == "nn.select"
+
+    def test_a_negative_slope_makes_no_leaky_relu_of_a_maximum(self) -> None:
+        n = Spelling()
+        assert ops_of(fused(n.module(n(nn.MaximumOp(lhs=n.x, rhs=n.mul(n.x, -0.5)))))) == ["nn.mul", "nn.maximum"]
+
     def test_a_slope_above_one_makes_no_leaky_relu_of_a_maximum(self) -> None:
         n = Spelling()
         assert ops_of(fused(n.module(n(nn.MaximumOp(lhs=n.x, rhs=n.mul(n.x, 2)))))) == ["nn.mul", "nn.maximum"]
