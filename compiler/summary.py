@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..ir.core import Operation, Value
 from ..ir.dialects.quant import Conv2dOp, MatMulOp
-from ..ir.dialects.spinn2_tables import MAC_KERNELS, NO_BUFFER, BufferKind, Copy, Kernel, Phase
+from ..ir.dialects.spinn2_tables import MAC_KERNELS, NO_BUFFER, Copy, Kernel, Phase
 from ..runtime.spinn2.program import Program
 from .artefact_arrays import Json
 from .driver import NOISE_CODE
@@ -43,7 +43,8 @@ def summary(executable: Executable) -> dict[str, Any]:
 
     `macs` are multiply-accumulates of the network, `macs_scheduled` those that the MAC arrays do, pieces that are
     computed twice and zeros that fill up a piece included. `sram_high_water` is the end of the highest buffer of the
-    processing element that is filled most. `bytes_moved` counts what transfers write, by the memories between which.
+    processing element that is filled most. `weight_bytes` are those of the network,
+    `constant_bytes` those of weights, biases and tables as they lie in memory. `bytes_moved` counts what transfers write, by the memories between which.
     """
     program = executable.program
     transfers = transfer_bytes(program)
@@ -60,6 +61,7 @@ def summary(executable: Executable) -> dict[str, Any]:
         "macs": network_macs(executable),
         "macs_scheduled": int(task_macs(program).sum()),
         "parameters": network_parameters(executable),
+        "weight_bytes": sum(value.tensor.size * value.element.dtype.itemsize for value in _weights(executable)),
         **_memory_numbers(program),
         "tasks": len(program.tasks),
         "transfers": len(program.transfers),
@@ -95,7 +97,8 @@ def layer_rows(executable: Executable) -> list[dict[str, Any]]:
     macs = _sums(tasks["layer"], task_macs(program), count)
     bytes_moved = _sums(program.transfers["layer"], moved, count)
     shapes = _result_shapes(executable)
-    elements = np.bincount(np.unique(tasks[["layer", "pe"]])["layer"], minlength=count)
+    pairs = np.unique(tasks["layer"].astype(np.int64) * program.processing_elements + tasks["pe"])
+    elements = np.bincount(pairs // program.processing_elements, minlength=count)
     task_counts = np.bincount(tasks["layer"], minlength=count)
     transfer_counts = np.bincount(program.transfers["layer"], minlength=count)
     kinds = layer_kinds(program)
@@ -163,11 +166,17 @@ def _operation_macs(op: Operation) -> int:
 
 def network_parameters(executable: Executable) -> int:
     """Weights and biases of the network, those that several layers share once."""
-    held: dict[Value, int] = {}
-    for op in executable.module.main.body.ops:
-        if isinstance(op, Conv2dOp | MatMulOp):
-            held |= {value: value.tensor.size for value in (op.weight, op.bias) if value is not None}
-    return sum(held.values())
+    held = {*_weights(executable), *_biases(executable)}
+    return sum(value.tensor.size for value in held)
+
+
+def _weights(executable: Executable) -> set[Value]:
+    return {op.weight for op in executable.module.main.body.ops if isinstance(op, Conv2dOp | MatMulOp)}
+
+
+def _biases(executable: Executable) -> set[Value]:
+    ops = [op for op in executable.module.main.body.ops if isinstance(op, Conv2dOp | MatMulOp)]
+    return {op.bias for op in ops if op.bias is not None}
 
 
 def task_macs(program: Program) -> Integers:
@@ -236,10 +245,8 @@ def _memory_numbers(program: Program) -> dict[str, Json]:
     np.maximum.at(high, memory, ends)
     high = high[: program.processing_elements]
     constant = np.unique(program.constants["buffer"])
-    sizes = _sums(buffers["kind"][constant], buffers["bytes"][constant].astype(np.int64), len(BufferKind))
     return {
-        "weight_bytes": int(sizes[BufferKind.WEIGHTS]),
-        "other_constant_bytes": int(sizes.sum() - sizes[BufferKind.WEIGHTS]),
+        "constant_bytes": int(buffers["bytes"][constant].astype(np.int64).sum()),
         "dram_bytes": sum(program.dram_bytes),
         "dram_bytes_by_port": list(program.dram_bytes),
         "sram_bytes": program.sram_bytes,

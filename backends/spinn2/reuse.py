@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from attrs import frozen
 from numpy.typing import NDArray
 
 from ...ir.dialects.spinn2_tables import Phase
 from ...passes.tile.geometry import grid_bounds, stage_boxes
+from ...passes.tile.rotation import Rotation, plan_rotation
 from .constants import Records, part_records
 from .emit import BlockEmitter
 from .waves import channel_parts, result_grid
@@ -21,60 +21,13 @@ from .waves import channel_parts, result_grid
 Array = NDArray[Any]
 
 
-@frozen
-class Rotation:
-    """How weights wander over `group` processing elements that hold one part each.
-
-    A PE works with `turns` neighbours' parts, then the parts move `stride` places on, `moves` - 1 times. `tiles` tiles
-    are at work in a group at once; each stands on group / (turns * moves) PEs, which share the parts.
-    """
-
-    group: int
-    turns: int
-    moves: int
-    tiles: int
-
-    @property
-    def stride(self) -> int:
-        """How far the parts move."""
-        return self.group // self.moves
-
-    def tile_of(self, place: Array) -> Array:
-        """The tile (0 .. turns * moves - 1) at a place of the group."""
-        return (place // self.stride) * self.turns + place % self.turns
-
-    def source_of(self, place: Array, turn: int) -> Array:
-        """The place whose weights a PE reads at a turn."""
-        return place // self.turns * self.turns + (place + turn) % self.turns
-
-    def part_at(self, place: Array, moved: int) -> Array:
-        """The part that lies at a place after `moved` moves."""
-        return (place + moved * self.stride) % self.group
-
-
-def power_at_least(value: int) -> int:
-    """The least power of two that is not below `value`."""
-    return 1 << max(0, value - 1).bit_length()
-
-
-def plan_rotation(tiles: int, parts: int, elements: int, per_qpe: int) -> Rotation:
-    """The rotation for `tiles` input tiles and `parts` weight parts on `elements` (a power of two) PEs."""
-    group = min(elements, power_at_least(parts))
-    per_group = min(-(-tiles // (elements // group)), group)
-    replicas = group // power_at_least(per_group)
-    walk = group // replicas
-    turns = min(per_qpe, walk)
-    return Rotation(group, turns, walk // turns, per_group)
-
-
 def schedule_reuse(emitter: BlockEmitter, per_qpe: int) -> None:
-    """All pieces of a convolution without groups; the number of PEs must be a power of two."""
+    """All pieces of a convolution without groups, on the greatest power of two of PEs that there are."""
     plan, rows = emitter.plan, emitter.rows
     boxes, part = result_grid(plan, emitter.tile)
     parts = channel_parts(boxes, part)
     spatial = boxes[part == 0]
-    count = len(emitter.pes)
-    rotation = plan_rotation(len(spatial), len(parts), count, per_qpe)
+    rotation = plan_rotation(len(spatial), len(parts), len(emitter.pes), per_qpe)
     reduction = grid_bounds(plan.reduction, plan.reduction)
     found = part_records(
         rows,
@@ -86,12 +39,11 @@ def schedule_reuse(emitter: BlockEmitter, per_qpe: int) -> None:
         np.repeat(reduction, len(parts), axis=0),
         weights=True,
     )
-    q = np.arange(count)
+    q = np.arange(rotation.elements)
     place, team = q % rotation.group, q // rotation.group
-    teams = count // rotation.group
     rows.next_step()
     emitter.load_fixed(q)
-    for first_tile in range(0, len(spatial), rotation.tiles * teams):
+    for first_tile in range(0, len(spatial), rotation.tiles * rotation.teams):
         tile = first_tile + team * rotation.tiles + rotation.tile_of(place)
         busy = (rotation.tile_of(place) < rotation.tiles) & (tile < len(spatial))
         working = np.flatnonzero(busy)
@@ -114,11 +66,10 @@ def _with_part(boxes: Array, channels: Array) -> Array:
 def _load_parts(emitter: BlockEmitter, found: Records, rotation: Rotation, first_part: int, total: int) -> None:
     """Each part comes from DRAM once; the other teams copy it from the first."""
     rows = emitter.rows
-    count = len(emitter.pes)
     rows.next_step()
     lead = np.arange(min(rotation.group, total - first_part))
     emitter.load_records(lead, found, first_part + lead, 0)
-    others = np.arange(rotation.group, count)
+    others = np.arange(rotation.group, rotation.elements)
     others = others[others % rotation.group < len(lead)]
     if others.size:
         rows.next_step()
@@ -138,7 +89,7 @@ def _rotate(
 ) -> None:
     """All turns and moves of one set of parts."""
     plan, rows = emitter.plan, emitter.rows
-    q = np.arange(len(emitter.pes))
+    q = np.arange(rotation.elements)
     place, base = q % rotation.group, q - q % rotation.group
     slot = 0
     for moved in range(rotation.moves):
@@ -166,7 +117,7 @@ def _migrate(
     emitter: BlockEmitter, found: Records, rotation: Rotation, first_part: int, total: int, moved: int, slot: int
 ) -> None:
     """Every PE takes over the part of the PE `stride` places on, into its other weight slot."""
-    q = np.arange(len(emitter.pes))
+    q = np.arange(rotation.elements)
     place, base = q % rotation.group, q - q % rotation.group
     number = first_part + rotation.part_at(place, moved)
     target = q[number < total]

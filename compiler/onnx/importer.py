@@ -61,7 +61,10 @@ def import_model(
 
 def check_model(model: onnx.ModelProto, *, shapes: Mapping[str, Sequence[int]] | None = None) -> list[Diagnostic]:
     """Everything that `import_model` finds, errors and warnings; UsageError and LimitExceeded are raised as there."""
-    importer = _Importer(model, shapes or {})
+    try:
+        importer = _Importer(model, shapes or {})
+    except ModelError as error:
+        return list(error.diagnostics)
     importer.run()
     return importer.diagnostics
 

@@ -32,8 +32,7 @@ MAX_VALUE_ELEMENTS = 1 << 31
 class Node:
     """Inputs, attributes and opset of a node, and the place where its operations go.
 
-    `opset` is the version of the node's domain that the model asks for, `outputs` how many results are asked for by
-    position (an unused optional output in between counts).
+    `opset` is the version of the node's domain that the model asks for.
     """
 
     def __init__(

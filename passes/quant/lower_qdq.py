@@ -42,7 +42,6 @@ class LowerQdq(Pass):
     def run(self, module: ModuleOp, context: PassContext) -> None:
         rewriter = Rewriter()
         body = module.main.body
-        move_constants(module, rewriter)
         self._name_storage(module, rewriter)
         unfit: dict[Operation, str] = {}
         for op in body.ops:
@@ -117,21 +116,6 @@ def _touches_floats(op: Operation) -> bool:
     if isinstance(op, ConstantOp) or op.name == "builtin.return":
         return False
     return any(isinstance(value.type, TensorType) and isinstance(value.element, FloatType) for value in values)
-
-
-def move_constants(module: ModuleOp, rewriter: Rewriter) -> None:
-    """transpose(dequantize(constant)) becomes dequantize(transposed constant): weights stay behind their scale."""
-    for op in module.main.body.ops:
-        source = op.x.owner if isinstance(op, nn.TransposeOp) else None
-        if not isinstance(op, nn.TransposeOp) or not isinstance(source, DequantizeOp):
-            continue
-        constant = source.x.owner
-        if not isinstance(constant, ConstantOp):
-            continue
-        moved = rewriter.insert_before(op, ConstantOp(value=op.fold([constant.value]), location=constant.location))
-        axis = op.permutation.index(source.axis % len(op.permutation)) if source.scale.ndim else source.axis
-        restored = DequantizeOp(x=moved.out, scale=source.scale, zero_point=source.zero_point, axis=axis)
-        rewriter.replace_with(op, restored)
 
 
 def remove_dead(module: ModuleOp, rewriter: Rewriter) -> None:

@@ -16,6 +16,7 @@ from ...ir.spec import INTS
 from ..base import Pass, PassContext, option
 from .demand import FILTER_GROUP, Demand, Tile, accumulator_parts, demand
 from .geometry import Plan, plan_block
+from .rotation import plan_rotation
 
 Array = NDArray[Any]
 
@@ -169,7 +170,7 @@ class SplitLayers(Pass):
             )
             work += sums * taps * (plan.reduction if plan.core == "conv" else FILTER_GROUP)
         if self.reuse and uses_reuse(plan, tile):
-            rounds = rotation_rounds(spatial, parts, self.elements)
+            rounds = plan_rotation(spatial, parts, self.elements, 1).rounds(spatial, parts)
             loads = -(-spatial // self.elements) * self.elements * tile_bytes / NOC_BYTES_PER_CLOCK
             weights = channels * parts * depth * int(np.prod(plan.weight.shape[2:])) / DRAM_BYTES_PER_CLOCK
             return rounds * work + loads + weights
@@ -181,12 +182,3 @@ class SplitLayers(Pass):
 def uses_reuse(plan: Plan, tile: Tile) -> bool:
     """Whether the weights of a block may wander: a convolution without groups whose sums are not cut."""
     return plan.core == "conv" and plan.groups == 1 and tile[3] >= plan.reduction
-
-
-def rotation_rounds(tiles: int, parts: int, elements: int) -> int:
-    """Pieces that the busiest of `elements` computes, one after the other, when weights wander."""
-    group = min(elements, 1 << max(0, parts - 1).bit_length())
-    per_group = -(-tiles // max(elements // group, 1))
-    waves = -(-per_group // group)
-    replicas = max(1, group // (1 << max(0, min(per_group, group) - 1).bit_length()))
-    return waves * -(-parts // group) * (group // replicas)

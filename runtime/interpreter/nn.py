@@ -34,14 +34,15 @@ def conv2d(op: Conv2dOp, operands: Sequence[Array]) -> Array:
     channels, kernel = x.shape[1], (weight.shape[2], weight.shape[3])
     top, left, bottom, right = op.pads
     padded = np.pad(x.astype(dtype, copy=False), ((0, 0), (0, 0), (top, bottom), (left, right)))
-    matrix = weight.astype(dtype, copy=False).reshape(groups, filters // groups, -1)
-    result = np.empty((batch, groups, filters // groups, rows, columns), dtype)
+    inner, outer = channels // groups * kernel[0] * kernel[1], filters // groups
+    matrix = weight.astype(dtype, copy=False).reshape(groups, outer, inner)
+    result = np.empty((batch, groups, outer, rows, columns), dtype)
     band = max(1, COLUMN_ELEMENTS // max(1, batch * channels * kernel[0] * kernel[1] * columns))
     for first in range(0, rows, band):
         count = min(band, rows - first)
         unfolded = window_columns(padded, kernel, op.strides, op.dilations, (first, count), columns)
-        flat = unfolded.reshape(batch, groups, -1, count * columns)
-        result[:, :, :, first : first + count] = np.matmul(matrix, flat).reshape(batch, groups, -1, count, columns)
+        flat = unfolded.reshape(batch, groups, inner, count * columns)
+        result[:, :, :, first : first + count] = np.matmul(matrix, flat).reshape(batch, groups, outer, count, columns)
     result = result.reshape(batch, filters, rows, columns)
     if bias:
         result += bias[0].astype(dtype, copy=False).reshape(1, -1, 1, 1)
@@ -54,9 +55,10 @@ def conv_transpose2d(op: ConvTranspose2dOp, operands: Sequence[Array]) -> Array:
     dtype, groups = _working(x), op.groups
     batch, channels, height, width = x.shape
     per_group, kernel_rows, kernel_columns = weight.shape[1:]
+    taps = per_group * kernel_rows * kernel_columns
     _, filters, rows, columns = op.result.shape
     (sh, sw), (dh, dw), (top, left, bottom, right) = op.strides, op.dilations, op.pads
-    matrix = weight.astype(dtype, copy=False).reshape(groups, channels // groups, -1).transpose(0, 2, 1)
+    matrix = weight.astype(dtype, copy=False).reshape(groups, channels // groups, taps).transpose(0, 2, 1)
     flat = x.astype(dtype, copy=False).reshape(batch, groups, channels // groups, height * width)
     products = np.matmul(matrix, flat).reshape(batch, groups * per_group, kernel_rows, kernel_columns, height, width)
     full_rows = max(rows + top + bottom, (height - 1) * sh + dh * (kernel_rows - 1) + 1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 import platformdirs
 
@@ -24,13 +26,25 @@ def cache_folder() -> Path | None:
     return Path(platformdirs.user_cache_dir("snc")) / "jit"
 
 
-def cache_key(text: str, target: Features) -> str:
-    """SHA-256 over all that decides the object code: IR text, CPU, CPU features, llvmlite version."""
+def cache_key(source: bytes, target: Features) -> str:
+    """SHA-256 over all that decides the object code: what the IR is made from, the target, llvmlite's version."""
     digest = hashlib.sha256()
-    for part in (text, target.cpu, target.flags, VERSION):
-        data = part.encode()
-        digest.update(len(data).to_bytes(8, "little") + data)
+    for part in (source, repr(target).encode(), VERSION.encode()):
+        digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()
+
+
+def source_digest(modules: Iterable[ModuleType]) -> bytes:
+    """SHA-256 over the source text of modules that generate IR: cheaper than to generate it and as telling.
+
+    Raises OSError if a module has no readable source file.
+    """
+    digest = hashlib.sha256()
+    for module in modules:
+        if module.__file__ is None:
+            raise FileNotFoundError(module.__name__)
+        digest.update(hashlib.sha256(Path(module.__file__).read_bytes()).digest())
+    return digest.digest()
 
 
 def read(key: str) -> bytes | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 from . import cache
@@ -56,15 +57,26 @@ def compile_object(text: str, target: Features) -> bytes:
     return bytes(machine.emit_object(module))
 
 
-def load(text: str, exports: Sequence[str], imports: Mapping[str, int], target: Features) -> Library:
-    """Compile `text` (or take its object code from the cache) and link it.
+def load(
+    generate: Callable[[], str],
+    modules: Iterable[ModuleType],
+    exports: Sequence[str],
+    imports: Mapping[str, int],
+    target: Features,
+) -> Library:
+    """Compile the LLVM IR text that `generate` gives (or take its object code from the cache) and link it.
 
-    `exports` are the functions whose addresses are wanted, `imports` the addresses of functions that it only declares.
+    `modules` are the Python modules that decide the text, together with the target and the names in `exports` and
+    `imports`: the functions whose addresses are wanted, and the addresses of functions that the text only declares.
     """
-    key = cache.cache_key(text, target)
+    try:
+        source = cache.source_digest(modules) + repr((sorted(exports), sorted(imports))).encode()
+    except OSError:
+        source = generate().encode()
+    key = cache.cache_key(source, target)
     code = cache.read(key)
     if code is None:
-        code = compile_object(text, target)
+        code = compile_object(generate(), target)
         cache.write(key, code)
     builder = binding.JITLibraryBuilder().add_object_img(code)
     for name, address in imports.items():

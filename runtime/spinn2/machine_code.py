@@ -13,7 +13,7 @@ from ..jit.features import features
 from .commands import VARYING_AREAS, Commands, split
 from .groups import Integers
 from .kernels.layout import ALIGNMENT_BYTES, AREAS, CHUNK_A, STATE_WORDS, WORD, ZEROS, Slot, State
-from .kernels.walker import WALK, YIELD, has_dot, walker
+from .kernels.walker import SOURCES, WALK, YIELD, has_dot, walker
 from .loader import Bytes, aligned_bytes
 
 Walk = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
@@ -38,7 +38,7 @@ def _walker(mode: str) -> tuple[engine.Library, int]:
     address = _yield_address()
     target = features(mode)
     imports = {} if address is None else {YIELD: address}
-    library = engine.load(walker(target, yields=address is not None), [WALK], imports, target)
+    library = engine.load(lambda: walker(target, yields=address is not None), SOURCES, [WALK], imports, target)
     return library, library.address(WALK)
 
 

@@ -16,7 +16,7 @@ from ..jit import engine
 from ..jit.features import features, jit_mode
 from .accesses import Accesses, Kind, Source, accesses
 from .groups import Integers, byte_index, groups
-from .kernels.shadow import FINDING_WORDS, SHADOW, Word, shadow
+from .kernels.shadow import FINDING_WORDS, SHADOW, SOURCES, Word, shadow
 from .loader import SLACK
 from .machine_code import call_with_state
 from .program import Program
@@ -107,7 +107,7 @@ def _finding(program: Program, table: Accesses, index: int, place: int, writer: 
 
 @lru_cache(maxsize=2)
 def _library(mode: str) -> engine.Library:
-    return engine.load(shadow(), [SHADOW], {}, features(mode))
+    return engine.load(shadow, SOURCES, [SHADOW], {}, features(mode))
 
 
 def _shadow(

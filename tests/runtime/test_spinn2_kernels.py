@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from snc.ir.dialects.spinn2_tables import Kernel
+from snc.runtime.jit.features import features
+from snc.runtime.spinn2 import machine_code
 from snc.runtime.spinn2.executor import Executor
 
 from .spinn2_cases import CASES
@@ -33,3 +36,19 @@ class TestKernel:
             touched = np.zeros(len(after), bool)
             touched[case.position] = True
             np.testing.assert_array_equal(after[~touched], before[~touched], err_msg=f"gaps, seed {seed}")
+
+    def test_gives_its_values_with_dot_products_of_half_the_width(
+        self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        host = features("auto")
+        if kernel not in (Kernel.CONV, Kernel.MATMUL) or not host.dot256:
+            pytest.skip("only CONV and MATMUL on machines with 256 bit dot products")
+        monkeypatch.setattr(machine_code, "features", lambda mode: evolve(host, dot512=False))
+        machine_code._walker.cache_clear()
+        for seed in SEEDS:
+            case = CASES[kernel](np.random.default_rng((kernel, seed)))
+            executor = Executor(case.program, jit="auto", threads=1)
+            executor.run([])
+            found = executor.read_buffer(case.buffer)[case.position].view(case.dtype)[..., 0]
+            np.testing.assert_array_equal(found, case.expected.astype(case.dtype), err_msg=f"seed {seed}")
+        machine_code._walker.cache_clear()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from enum import IntEnum
 
+from ...jit import code as code_module
 from ...jit.code import I1, I32, I64, Code, Module, Value, Variable, vector
 from ...jit.llvm import ir
+from .. import accesses
 from ..accesses import ACCESS, Kind
+from . import layout
 from .layout import LANES, WORD
 
+SOURCES = (sys.modules[__name__], accesses, layout, code_module)
+"""Modules that decide the generated code."""
 SHADOW = "snc_shadow"
 INTS = vector(I32, LANES)
 

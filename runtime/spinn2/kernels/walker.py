@@ -7,13 +7,16 @@ in the middle of a share.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from ....ir.dialects import spinn2_tables
+from ...jit import code as code_module
 from ...jit.code import I32, I64, Code, Value
 from ...jit.features import Features
 from ...jit.llvm import IRFunction, ir
-from . import copy, elementwise, mac, matmul, pool
+from . import common, copy, elementwise, layout, mac, matmul, packing, pool
 from .common import Library
 from .layout import COMMAND, SHARE_WORDS, WORD, Operation, Slot, State
 
@@ -41,6 +44,20 @@ DOT_KERNELS: dict[Operation, Callable[[Library], IRFunction]] = {
     Operation.CONV_DOT: mac.conv_dot,
     Operation.MATMUL_DOT: matmul.matmul_dot,
 }
+SOURCES = (
+    spinn2_tables,
+    sys.modules[__name__],
+    common,
+    copy,
+    elementwise,
+    layout,
+    mac,
+    matmul,
+    packing,
+    pool,
+    code_module,
+)
+"""Modules that decide the generated code."""
 WALK = "snc_walk"
 YIELD = "snc_yield"
 SPINS = 2000

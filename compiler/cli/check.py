@@ -1,0 +1,65 @@
+"""snc check: what stands in the way of a build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import FILE, json_option, machine_options, number_options, shape_option, shapes_of
+
+EPILOG = """\b
+Examples:
+  snc check net.onnx
+  snc check net.onnx --shape image=1,3,224,224 --machine my_machine.toml
+  snc check net.onnx --json > findings.json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("model", type=FILE, metavar="NET.onnx")
+@machine_options
+@shape_option
+@number_options
+@json_option
+def check(
+    model: Path,
+    target: str,
+    machine: str | None,
+    mapping: str,
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+    bits: str,
+    activations: str,
+    rescale: str,
+    as_json: bool,
+) -> int:
+    """List every node of a model that does not compile, and every layer that does not fit, without building it.
+
+    Value ranges are assumed, not measured, so that this takes little time. Exit code 0: the model builds; 1: it is
+    refused; 3: it does not fit the machine.
+    """
+    from ...ir.diagnostics import Diagnostic, DoesNotFit, ModelError
+    from ..dry_run import findings
+    from ..pipelines import Spinn2Options
+    from .console import print_diagnostics, print_json, say
+
+    options = Spinn2Options(int(bits), activations, rescale, mapping=mapping)
+    found: list[Diagnostic] = []
+    code = 0
+    try:
+        findings(model, target=target, machine=machine, options=options, shapes=shapes_of(shapes), found=found)
+    except (ModelError, DoesNotFit) as error:
+        code = error.exit_code
+        found += error.diagnostics
+    if as_json:
+        print_json("check", {"model": str(model), "target": target}, code=code, notes=found)
+        return code
+    print_diagnostics(found, product=True)
+    errors = sum(note.severity == "error" for note in found)
+    verdict = {0: "builds", 1: "is refused", 3: "does not fit"}[code]
+    say(f"{model} {verdict} for {target}: {_count(errors, 'error')}, {_count(len(found) - errors, 'warning')}")
+    return code
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
