@@ -26,7 +26,7 @@ class AssumedRanges:
 
     def ranges(self, module: ModuleOp, method: str) -> Mapping[Value, tuple[float, float]]:
         """The assumed range of each float value, whatever the method."""
-        values = [result for op in module.walk() for result in op.results]
+        values: list[Value] = [result for op in module.walk() for result in op.results]
         values += module.main.body.arguments
         return {
             value: ASSUMED_RANGE

@@ -42,9 +42,9 @@ def summary(executable: Executable) -> dict[str, Any]:
     """Everything that is counted, as JSON: bytes, counts, names; units stand in the keys.
 
     `macs` are multiply-accumulates of the network, `macs_scheduled` those that the MAC arrays do, pieces that are
-    computed twice and zeros that fill up a piece included. `sram_high_water` is the end of the highest buffer of the
-    processing element that is filled most. `weight_bytes` are those of the network,
-    `constant_bytes` those of weights, biases and tables as they lie in memory. `bytes_moved` counts what transfers write, by the memories between which.
+    computed twice included. `weight_bytes` are those of the network, `constant_bytes` those of weights, biases and
+    tables as they lie in memory. `sram_high_water_bytes` is the end of the highest buffer of the processing element
+    that is filled most. `bytes_moved` counts what transfers write, by the memories between which they go.
     """
     program = executable.program
     transfers = transfer_bytes(program)
@@ -83,10 +83,10 @@ def layer_kinds(program: Program) -> list[str]:
     """The kind of each layer."""
     used = np.zeros((len(program.layers), max(Kernel) + 1), bool)
     used[program.tasks["layer"], program.shapes["kernel"][program.tasks["shape"]]] = True
-    order = np.array(KINDS)
-    first = used[:, order].argmax(axis=1)
-    names = list(KINDS.values())
-    return [names[index] if some else LAYOUT for index, some in zip(first, used.any(axis=1), strict=True)]
+    order = [int(kernel) for kernel in KINDS]
+    first = np.where(used.any(axis=1), used[:, order].argmax(axis=1), len(order))
+    names = [*KINDS.values(), LAYOUT]
+    return [names[index] for index in first]
 
 
 def layer_rows(executable: Executable) -> list[dict[str, Any]]:

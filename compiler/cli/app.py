@@ -61,7 +61,9 @@ class Verbs(click.Group):
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and not args[0].startswith("-"):
             raise click.exceptions.NoSuchCommand(args[0], possibilities=VERBS, ctx=ctx)
         return super().resolve_command(ctx, args)
@@ -87,7 +89,7 @@ class Verbs(click.Group):
             return end.exit_code
 
 
-@click.group(cls=Verbs, context_settings=CONTEXT, epilog=EPILOG)
+@click.group(cls=Verbs, context_settings=CONTEXT, epilog=EPILOG, subcommand_metavar="VERB ...")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 def main() -> None:
     """Compile trained ONNX networks for SpiNNaker and run them bit-exactly, without a board."""

@@ -1,4 +1,4 @@
-"""Arrays of `.npy` and `.npz` files from anybody: sizes are checked before anything is allocated, nothing is unpickled."""
+"""Arrays of `.npy` and `.npz` files from anybody: nothing is unpickled, or allocated before its size is checked."""
 
 from __future__ import annotations
 

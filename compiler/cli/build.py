@@ -98,13 +98,17 @@ def build(
         executable.save(path)
     watch.report()
     print_diagnostics(executable.notes)
-    artefact = {"path": str(path), "bytes": path.stat().st_size}
+    file_bytes = path.stat().st_size
     if as_json:
         passes = [{"pass": text, "seconds": seconds} for text, seconds in watch.timing.rows]
-        content = {"artefact": artefact, "summary": summary(executable), **({"passes": passes} if passes else {})}
+        content = {
+            "artefact": {"path": str(path), "bytes": file_bytes},
+            "summary": summary(executable),
+            **({"passes": passes} if passes else {}),
+        }
         print_json("build", content, notes=executable.notes)
     elif not quiet:
-        print_summary(str(path), summary(executable), artefact["bytes"])
+        print_summary(str(path), summary(executable), file_bytes)
     elif verbose:
         remark("done")
     return 0

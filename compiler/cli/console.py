@@ -90,7 +90,9 @@ def print_diagnostics(notes: Iterable[Diagnostic], *, product: bool = False) -> 
 
 
 def _wrapped(line: str, width: int) -> str:
-    folded = textwrap.wrap(line, max(width, 40), subsequent_indent=INDENT, break_long_words=False, break_on_hyphens=False)
+    folded = textwrap.wrap(
+        line, max(width, 40), subsequent_indent=INDENT, break_long_words=False, break_on_hyphens=False
+    )
     return "\n".join(folded) or line
 
 

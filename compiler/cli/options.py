@@ -70,7 +70,9 @@ calibrate_option = click.option(
 )
 
 machine_options = together(
-    click.option("--target", type=click.Choice(TARGETS), default="spinn2", show_default=True, help="What to build for."),
+    click.option(
+        "--target", type=click.Choice(TARGETS), default="spinn2", show_default=True, help="What to build for."
+    ),
     click.option("--machine", metavar="NAME|FILE", help="A machine of `snc targets`, or a TOML file of your own."),
     click.option(
         "--mapping",
@@ -151,5 +153,3 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(word, names, n=3)
     return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names) or 'none'}"
-
-

@@ -76,8 +76,8 @@ class Source:
 class Stage:
     """One operation of a block.
 
-    `source` is the feature map that it reads besides the result before it: the one input of the first stage, the second
-    operand of an addition or product. `swapped` says that the running value is the second operand.
+    `source` is the feature map that it reads besides the running value, which is the block's first feature map and then
+    the result of the stage before. `swapped` says that the running value is the second operand.
     """
 
     op: Operation
@@ -148,13 +148,13 @@ def plan_block(block: BlockOp) -> Plan:
         others = [value for value in maps if value is not running]
         source: Source | None = None
         if running is None:
-            lead = others.pop(0)
+            lead = next((value for value in others if value.shape == op.results[0].shape), others[0])
+            others = [value for value in others if value is not lead]
             first = _source(block.core, lead, axis, _input_view(block.core, lead, axis))
+            running = lead
         if others:
             source = _source(block.core, others[0], axis, view)
-        swapped = (
-            running is not None and len(op.operands) > 1 and op.operands[1] is running and op.operands[0] is not running
-        )
+        swapped = len(op.operands) > 1 and op.operands[1] is running and op.operands[0] is not running
         dtype = storage_dtype(op.results[0])
         stages.append(Stage(op, view, dtype, _window(op), source, swapped))
         running = op.results[0]
@@ -232,13 +232,13 @@ def _source(core: str, value: Value, axis: int | None, view: View | None) -> Sou
         view = _row_view(op.results[0], axis)
     if value.tensor.size == view.size:
         return Source(value.index, view, storage_dtype(value))
-    shape = value.shape
     if value.tensor.size == 1:
         return Source(value.index, View(1, 1, 1), storage_dtype(value), (True, True, True))
-    padded = (1,) * (4 - len(shape)) + shape
-    if view.minor or len(padded) != 4 or padded[0] != 1:
+    (op, _), *_ = value.uses
+    shape = (1,) * (op.results[0].tensor.rank - value.tensor.rank) + value.shape
+    if view.minor or len(shape) not in (3, 4) or shape[0] != 1:
         raise ValueError(f"{value.type} is broadcast in a way that no tile can follow")
-    own = View(*padded[1:])
+    own = _planar(shape)
     flags = tuple(a == 1 and b != 1 for a, b in zip(own.shape, view.shape, strict=True))
     if any(a != b and not flag for a, b, flag in zip(own.shape, view.shape, flags, strict=True)):
         raise ValueError(f"{value.type} does not broadcast to the block's result")

@@ -19,6 +19,8 @@ I8 = ir.IntType(8)
 I16 = ir.IntType(16)
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
+F32 = ir.FloatType()
+F64 = ir.DoubleType()
 
 
 def vector(element: IRType, lanes: int) -> IRType:
@@ -137,6 +139,30 @@ class Value:
         builder = self.code.builder
         convert = builder.trunc if own.width > element.width else builder.sext if signed else builder.zext
         return Value(self.code, convert(self.raw, target))
+
+    def to_float(self, type_: IRType) -> Value:
+        """Signed integers as floats, rounded to nearest, halves to even."""
+        return Value(self.code, self.code.builder.sitofp(self.raw, type_))
+
+    def to_int(self, type_: IRType) -> Value:
+        """Floats without fraction as integers; they must fit."""
+        return Value(self.code, self.code.builder.fptosi(self.raw, type_))
+
+    def resized(self, type_: IRType) -> Value:
+        """Floats as floats of another (or the same) width, rounded to nearest, halves to even."""
+        if type_ == self.type:
+            return self
+        widens = type_.element == F64
+        builder = self.code.builder
+        return Value(self.code, (builder.fpext if widens else builder.fptrunc)(self.raw, type_))
+
+    def float(self, name: str, other: Value) -> Value:
+        """`fadd` or `fmul` of floats."""
+        return Value(self.code, getattr(self.code.builder, name)(self.raw, other.raw))
+
+    def float_above(self, other: Value) -> Value:
+        """Whether these floats are greater; false for NaN."""
+        return Value(self.code, self.code.builder.fcmp_ordered(">", self.raw, other.raw))
 
     def splat(self, lanes: int) -> Value:
         """A vector of this scalar."""

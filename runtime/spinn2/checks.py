@@ -25,10 +25,12 @@ from ...ir.dialects.spinn2_tables import (
 )
 from .errors import program_error
 from .touches import (
+    BY_CHANNEL,
     DENSE_COLUMNS,
     ELEMENT_BYTES,
     MAX_TOUCHES,
     PADS_WINDOW,
+    PAIRS,
     USES_WINDOW,
     Integers,
     Operand,
@@ -302,15 +304,7 @@ def _check_inside(
         )
 
 
-IN_PLACE = (
-    Kernel.ACCUMULATE,
-    Kernel.REQUANTIZE,
-    Kernel.ADD,
-    Kernel.MUL,
-    Kernel.TABLE,
-    Kernel.MAXIMUM,
-    Kernel.MINIMUM,
-)
+IN_PLACE = (Kernel.ACCUMULATE, *BY_CHANNEL, *PAIRS)
 """Element-by-element kernels: y may take the place of a (or b) if it starts there, has its pitches and is no wider."""
 
 

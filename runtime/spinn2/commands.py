@@ -24,7 +24,7 @@ from .kernels.layout import (
     Slot,
 )
 from .program import Program
-from .touches import ELEMENT_BYTES, Table, ceil_div, is_kernel
+from .touches import BY_CHANNEL, ELEMENT_BYTES, PAIRS, Table, ceil_div, is_kernel
 
 SOLO_NANOSECONDS = 20_000
 """Steps that cost less run on one thread, together with neighbours that are as cheap."""
@@ -106,8 +106,8 @@ def _shape_fields(shapes: Table) -> Fields:
 
 def _merge(shapes: Table, f: Fields) -> None:
     """Join channels with rows and rows with columns where all operands of an elementwise kernel allow it."""
-    pairs = is_kernel(shapes, Kernel.ADD, Kernel.MUL, Kernel.MAXIMUM, Kernel.MINIMUM)
-    by_channel = is_kernel(shapes, Kernel.REQUANTIZE, Kernel.TABLE) & (f["p_pitch"] > 0)
+    pairs = is_kernel(shapes, *PAIRS)
+    by_channel = is_kernel(shapes, *BY_CHANNEL) & (f["p_pitch"] > 0)
     every = np.ones(len(shapes), bool)
     channels, rows = ~by_channel, every.copy()
     for name, used in (("a", every), ("b", pairs), ("y", every)):

@@ -15,7 +15,7 @@ from ...ir.dialects.spinn2_tables import ELEMENT_DTYPES, Copy, Kernel
 from .groups import Integers, byte_index, groups
 from .loader import Bytes
 from .program import Program
-from .reference_arithmetic import average, clamp, lookup, normalise, products, requantize, softmax, wrap32
+from .reference_arithmetic import average, clamp, limit_float, lookup, normalise, products, requantize, softmax, wrap32
 
 BATCH_BYTES = 1 << 25
 """Index arrays of a batch stay below about eight times this."""
@@ -158,6 +158,25 @@ def _add(batch: Batch) -> None:
     batch.store_clamped(requantize(a * p[:, 0] + b * p[:, 1], 1, p[:, 2]))
 
 
+def _requantize_float(batch: Batch) -> None:
+    channels, pitch = batch["channels"], batch["p_pitch"]
+    bias = batch.p.read((channels,), (pitch,))[:, :, None, None]
+    scale = batch.p.read((channels, 2), (pitch, 4))[:, :, 1].astype(np.int32).view(np.float32)[:, :, None, None]
+    total = wrap32(batch.map("a") - batch["zero_a"] + bias).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.rint(total * scale)
+    batch.store(limit_float(values, batch["zero_y"], batch["low"], batch["high"]))
+
+
+def _add_float(batch: Batch) -> None:
+    p = batch.parameters(3).astype(np.int32).view(np.float32).astype(np.float64)[:, :, None, None, None]
+    a, b = batch.map("a").astype(np.float64), batch.map("b").astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        partial = (a * p[:, 0] + p[:, 2]).astype(np.float32)
+        values = np.rint((b * p[:, 1] + partial.astype(np.float64)).astype(np.float32))
+    batch.store(limit_float(values, 0, batch["low"], batch["high"]))
+
+
 def _mul(batch: Batch) -> None:
     p = batch.parameters(2)[:, :, None, None, None]
     a, b = wrap32(batch.map("a") - batch["zero_a"]), wrap32(batch.map("b") - batch["zero_b"])
@@ -247,6 +266,8 @@ KERNELS: dict[Kernel, Callable[[Batch], None]] = {
     Kernel.LRN: _lrn,
     Kernel.MAXIMUM: _maximum,
     Kernel.MINIMUM: _minimum,
+    Kernel.REQUANTIZE_FLOAT: _requantize_float,
+    Kernel.ADD_FLOAT: _add_float,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from .groups import Integers
 
@@ -18,6 +19,14 @@ def wrap32(values: Integers) -> Integers:
 def clamp(values: Integers, low: int, high: int) -> Integers:
     """min(max(values, low), high)."""
     return np.minimum(np.maximum(values, low), high)
+
+
+def limit_float(values: npt.NDArray[np.float32], zero: int, low: int, high: int) -> Integers:
+    """clamp(values + zero, low, high) of floats without fraction; a NaN counts as low."""
+    wide = values.astype(np.float64)
+    wide = np.where(wide > low - zero, wide, low - zero)
+    wide = np.where(wide < high - zero, wide, high - zero)
+    return wide.astype(np.int64) + zero
 
 
 def round_shift(values: Integers, shift: Integers) -> Integers:

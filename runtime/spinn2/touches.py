@@ -45,8 +45,12 @@ TOUCH = np.dtype(
 
 ELEMENT_BYTES = np.array([dtype.itemsize for dtype in ELEMENT_DTYPES], dtype=np.int64)
 
-USES_B = (Kernel.CONV, Kernel.DEPTHWISE, Kernel.MATMUL, Kernel.ADD, Kernel.MUL, Kernel.MAXIMUM, Kernel.MINIMUM)
-USES_P = (Kernel.REQUANTIZE, Kernel.ADD, Kernel.MUL, Kernel.TABLE, Kernel.AVG_POOL, Kernel.SOFTMAX, Kernel.LRN)
+PAIRS = (Kernel.ADD, Kernel.MUL, Kernel.MAXIMUM, Kernel.MINIMUM, Kernel.ADD_FLOAT)
+"""Elementwise kernels of two operands."""
+BY_CHANNEL = (Kernel.REQUANTIZE, Kernel.TABLE, Kernel.REQUANTIZE_FLOAT)
+"""Kernels with one record of p for each channel (if p_pitch is not 0)."""
+USES_B = (Kernel.CONV, Kernel.DEPTHWISE, Kernel.MATMUL, *PAIRS)
+USES_P = (Kernel.ADD, Kernel.MUL, Kernel.ADD_FLOAT, Kernel.AVG_POOL, Kernel.SOFTMAX, Kernel.LRN, *BY_CHANNEL)
 USES_WINDOW = (Kernel.CONV, Kernel.DEPTHWISE, Kernel.MAX_POOL, Kernel.AVG_POOL)
 PADS_WINDOW = (Kernel.MAX_POOL, Kernel.AVG_POOL)
 DENSE_COLUMNS = (*USES_WINDOW, Kernel.MATMUL, Kernel.SOFTMAX)
@@ -59,6 +63,8 @@ PARAMETER_BYTES = {
     Kernel.AVG_POOL: 8,
     Kernel.SOFTMAX: 4 * 257,
     Kernel.LRN: 4 * (2 + 1024),
+    Kernel.REQUANTIZE_FLOAT: 8,
+    Kernel.ADD_FLOAT: 12,
 }
 """Bytes of one record of operand p; TABLE's depends on its element types."""
 
@@ -240,7 +246,7 @@ def _parameters(shapes: Table, rows: Integers) -> Table:
     table = is_kernel(some, Kernel.TABLE)
     entries = np.where(ELEMENT_BYTES[some["a_type"]] == 1, 1 << 8, 1 << 16)
     run = np.where(table, entries * ELEMENT_BYTES[some["y_type"]], run)
-    pitch = np.where(table | is_kernel(some, Kernel.REQUANTIZE), field(some, "p_pitch"), 0)
+    pitch = np.where(is_kernel(some, *BY_CHANNEL), field(some, "p_pitch"), 0)
     return _touches(rows, Operand.P, run, n=(np.where(pitch > 0, field(some, "channels"), 1), 1, 1), s=(pitch, 0, 0))
 
 
@@ -264,7 +270,7 @@ def shape_touches(shapes: Table) -> Table:
         *_matmul(shapes, of(Kernel.MATMUL)),
         *_pad(shapes, of(Kernel.PAD)),
         _map(shapes, every[~special], "a"),
-        _map(shapes, of(Kernel.ADD, Kernel.MUL, Kernel.MAXIMUM, Kernel.MINIMUM), "b"),
+        _map(shapes, of(*PAIRS), "b"),
         _map(shapes, of(Kernel.ACCUMULATE), "y"),
         _parameters(shapes, of(*USES_P)),
         _map(shapes, every[~is_kernel(shapes, Kernel.MATMUL, Kernel.PAD)], "y", write=True),

@@ -196,6 +196,56 @@ def mul(rng: Rng) -> Case:
     return _pair(rng, Kernel.MUL)
 
 
+def requantize_float(rng: Rng) -> Case:
+    """y = clamp(rint(f32(a - zero_a + bias[c]) * scale[c]) + zero_y)."""
+    a_type, y_type, extent = _pick(rng, (*ANY, Element.I32)), _pick(rng, ANY), _extent(rng)
+    a = random_operand(rng, a_type, extent, repeat=True)
+    zero, limits = int(rng.integers(-128, 128)), _limits(rng, y_type)
+    pitch = int(rng.choice([0, 8, 20]))
+    records = np.zeros((extent[0], 5), np.int32)
+    records[:, 0] = rng.integers(-(2**20), 2**20, extent[0])
+    scales = (rng.standard_normal(extent[0]) * 2.0 ** rng.integers(-30, 10, extent[0])).astype(np.float32)
+    scales[rng.random(extent[0]) < 0.2] = rng.choice(np.array([0.5, 0.25, np.inf, -np.inf, 3e38], np.float32))
+    records[:, 1] = scales.view(np.int32)
+
+    def formula(c: int, i: int, j: int) -> int:
+        record = c if pitch else 0
+        value = np.float32(_wrap(int(a.values[c, i, j]) - zero + int(records[record, 0]), 32))
+        with np.errstate(all="ignore"):
+            return _limited(np.rint(value * scales[record]), limits["zero_y"], limits)
+
+    p = records[:, : pitch // 4] if pitch else records
+    fields = {"zero_a": zero, "p_pitch": pitch, **limits}
+    return one_task(rng, Kernel.REQUANTIZE_FLOAT, extent, y_type, _fill(extent, formula), a=(a_type, a), p=p, **fields)
+
+
+def _limited(value: np.float32, zero: int, limits: dict[str, int]) -> int:
+    """clamp of a float without fraction; NaN counts as the lowest value."""
+    if np.isnan(value):
+        return min(limits["low"], limits["high"])
+    whole = int(value) if np.isfinite(value) else (2**40 if value > 0 else -(2**40))
+    return min(max(whole + zero, limits["low"]), limits["high"])
+
+
+def add_float(rng: Rng) -> Case:
+    """y = clamp(rint(f32(b * p[1] + f32(a * p[0] + p[2]))))."""
+    a_type, b_type, y_type, extent = _pick(rng, ANY), _pick(rng, ANY), _pick(rng, ANY), _extent(rng)
+    a = random_operand(rng, a_type, extent, repeat=True)
+    b = random_operand(rng, b_type, extent, repeat=True)
+    limits = _limits(rng, y_type) | {"zero_y": 7}
+    p = (rng.standard_normal(3) * 2.0 ** rng.integers(-20, 8, 3)).astype(np.float32)
+    if rng.random() < 0.2:
+        p[:] = 0.5, 0.25, 0.5
+
+    def formula(c: int, i: int, j: int) -> int:
+        partial = np.float32(float(a.values[c, i, j]) * float(p[0]) + float(p[2]))
+        total = np.float32(float(b.values[c, i, j]) * float(p[1]) + float(partial))
+        return _limited(np.rint(total), 0, limits)
+
+    expected = _fill(extent, formula)
+    return one_task(rng, Kernel.ADD_FLOAT, extent, y_type, expected, a=(a_type, a), b=(b_type, b), p=p, **limits)
+
+
 def table(rng: Rng) -> Case:
     """y = p[a - lowest]."""
     a_type, y_type, extent = _pick(rng, (*BYTES, *NARROW)), _pick(rng, ANY), _extent(rng)
@@ -327,5 +377,7 @@ CASES: dict[Kernel, Callable[[Rng], Case]] = {
         "lrn",
         "maximum",
         "minimum",
+        "requantize_float",
+        "add_float",
     )
 }

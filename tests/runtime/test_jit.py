@@ -62,7 +62,8 @@ class TestEngine:
         maps = Path("/proc/self/maps")
         if not maps.exists():
             pytest.skip("needs /proc")
-        address = load_sum(features("auto")).address("total")
+        library = load_sum(features("auto"))
+        address = library.address("total")
         for line in maps.read_text().splitlines():
             span, rights = line.split()[:2]
             begin, end = (int(part, 16) for part in span.split("-"))

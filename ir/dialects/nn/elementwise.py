@@ -397,8 +397,11 @@ class PowOp(Operation):
         return (TensorType(broadcast(self.lhs.shape, self.rhs.shape), self.lhs.element),)
 
     def fold(self, operands: Sequence[Array]) -> Array:
+        base, exponent = operands
+        if base.dtype.kind in "iu" and exponent.dtype.kind == "i" and (exponent < 0).any():
+            base = base.astype(np.float64)  # numpy refuses negative powers of integers
         with np.errstate(all="ignore"):
-            return np.power(operands[0], operands[1]).astype(operands[0].dtype)
+            return np.asarray(np.power(base, exponent)).astype(operands[0].dtype)
 
 
 class MaximumOp(Binary):

@@ -57,6 +57,8 @@ class Operation(IntEnum):
     LRN = Kernel.LRN
     MAXIMUM = Kernel.MAXIMUM
     MINIMUM = Kernel.MINIMUM
+    REQUANTIZE_FLOAT = Kernel.REQUANTIZE_FLOAT
+    ADD_FLOAT = Kernel.ADD_FLOAT
     CONV_DOT = 32  # CONV and MATMUL of 8 bit a and signed 8 bit b, by sums of four products
     MATMUL_DOT = 33
     BOX = 40

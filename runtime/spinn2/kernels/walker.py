@@ -16,7 +16,7 @@ from ...jit import code as code_module
 from ...jit.code import I32, I64, Code, Value
 from ...jit.features import Features
 from ...jit.llvm import IRFunction, ir
-from . import common, copy, elementwise, layout, mac, matmul, packing, pool
+from . import common, copy, elementwise, floating, layout, mac, matmul, packing, pool
 from .common import Library
 from .layout import COMMAND, SHARE_WORDS, WORD, Operation, Slot, State
 
@@ -36,6 +36,8 @@ KERNELS: dict[Operation, Callable[[Library], IRFunction]] = {
     Operation.LRN: elementwise.lrn,
     Operation.MAXIMUM: elementwise.maximum,
     Operation.MINIMUM: elementwise.minimum,
+    Operation.REQUANTIZE_FLOAT: floating.requantize_float,
+    Operation.ADD_FLOAT: floating.add_float,
     Operation.BOX: copy.box,
     Operation.GATHER: copy.gather,
     Operation.FILL: copy.fill,
@@ -45,17 +47,8 @@ DOT_KERNELS: dict[Operation, Callable[[Library], IRFunction]] = {
     Operation.MATMUL_DOT: matmul.matmul_dot,
 }
 SOURCES = (
-    spinn2_tables,
-    sys.modules[__name__],
-    common,
-    copy,
-    elementwise,
-    layout,
-    mac,
-    matmul,
-    packing,
-    pool,
-    code_module,
+    *(spinn2_tables, code_module, sys.modules[__name__], common, layout, packing),
+    *(copy, elementwise, floating, mac, matmul, pool),
 )
 """Modules that decide the generated code."""
 WALK = "snc_walk"

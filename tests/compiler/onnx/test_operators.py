@@ -56,6 +56,7 @@ ELEMENTWISE = [
     case("Mean", X, normal(2, 5), normal(3, 1)),
     case("Pow", POSITIVE, normal(4, 4, 5)),
     case("Pow", SIGNED, scalar(2.0)),
+    case("Pow", np.array([1, -1, 2, -3], np.int64), np.array([-3, -3, -1, 2], np.int64)),
     *(case(name, FLAGS, FLAGS[:, ::-1].copy()) for name in ("And", "Or", "Xor")),
     case("Not", FLAGS),
     case("Where", FLAGS, normal(5, 2, 3), normal(6, 3)),
