@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from numpy.typing import NDArray
 
 from ..backends.spinn2.machine import Machine, parse_machine
-from ..backends.spinn2.schedule import network_outputs
+from ..backends.spinn2.schedule import network_inputs, network_outputs
 from ..ir.attributes import DenseAttr
 from ..ir.core import Value
 from ..ir.diagnostics import Diagnostic, UnsafeInput, UsageError, VerifyError
@@ -20,7 +20,7 @@ from ..ir.dialects.quant import DequantizeOp, QuantizeOp
 from ..ir.dialects.spinn2_tables import OFFSET, TABLES
 from ..ir.parser import parse_module
 from ..ir.printer import print_module, resources
-from ..ir.types import FloatType, TensorType
+from ..ir.types import FloatType
 from ..runtime.interpreter import quant as host
 from ..runtime.interpreter.evaluate import evaluate
 from ..runtime.spinn2.executor import Executor
@@ -227,11 +227,11 @@ def split_samples(ports: Sequence[Port], inputs: Sequence[Array]) -> list[list[A
 
 def host_inputs(main: FuncOp, sample: Sequence[Array]) -> list[Array]:
     """What the host writes for one sample: quantised where the network quantises, as it is elsewhere."""
-    words: list[Array] = []
-    for argument, array in zip(main.body.arguments, sample, strict=True):
-        quantized = [user for user in argument.users if isinstance(user, QuantizeOp)]
-        words += [host.quantize(op, [array]) for op in quantized] if quantized else [array]
-    return words
+    given: dict[Value, Array] = dict(zip(main.body.arguments, sample, strict=True))
+    return [
+        host.quantize(value.owner, [given[value.owner.x]]) if isinstance(value.owner, QuantizeOp) else given[value]
+        for value in network_inputs(main)
+    ]
 
 
 def host_outputs(main: FuncOp, held: Sequence[Array]) -> list[Array]:
@@ -306,18 +306,14 @@ def _check_host(module: ModuleOp, program: Program) -> None:
     for row in program.ports:
         key = (int(row["output"]), int(row["index"]))
         sizes[key] = max(sizes.get(key, 0), int(row["at"]) + int(row["n0"]) * int(row["bytes"]))
-    inputs: list[Value] = []
-    for argument in main.body.arguments:
-        quantized = [user.out for user in argument.users if isinstance(user, QuantizeOp)]
-        inputs += quantized or [argument]
+    inputs = network_inputs(main)
     expected = {
         (side, index): value.tensor.size * value.element.dtype.itemsize
         for side, values in ((0, inputs), (1, network_outputs(main.return_op)))
         for index, value in enumerate(values)
     }
-    for argument in main.body.arguments:
-        is_float = isinstance(argument.type, TensorType) and isinstance(argument.element, FloatType)
-        if is_float and not any(isinstance(user, QuantizeOp) for user in argument.users):
-            raise ValueError(f"input {argument.hint} is never quantised")
+    for value in inputs:
+        if isinstance(value.element, FloatType):
+            raise ValueError(f"input {value.hint} is never quantised")
     if sizes != expected:
         raise ValueError(f"the program's ports carry {sizes}, the network needs {expected}")

@@ -24,7 +24,7 @@ def axis_offsets(op: Operation) -> list[Array]:
     """For every axis of the result, the offset in elements of each index in the operation's input.
 
     The element at result index (i, j, ...) is the input's at offsets[0][i] + offsets[1][j] + ... Raises ValueError for
-    an operation of which that is not true.
+    an operation of which that is not true. The indices of a gather count as one axis, whatever their shape.
     """
     x = op.operands[0]
     pitch = [math.prod(x.shape[axis + 1 :]) for axis in range(x.tensor.rank)]
@@ -66,9 +66,7 @@ def _gather_offsets(op: nn.GatherOp, pitch: list[int]) -> list[Array]:
     whole = [np.arange(size) * each for size, each in zip(op.x.shape, pitch, strict=True)]
     index = owner.value.astype(np.int64)
     picked = np.where(index < 0, index + op.x.shape[axis], index) * pitch[axis]
-    if picked.ndim > 1:
-        raise ValueError(f"gather with indices of shape {index.shape}, expected one axis")
-    return [*whole[:axis], *([picked] if picked.ndim else []), *whole[axis + 1 :]]
+    return [*whole[:axis], picked.reshape(-1), *whole[axis + 1 :]]
 
 
 def schedule_layout(rows: Rows, layer: int, op: Operation, sources: list[FeatureMap], target: FeatureMap) -> None:
@@ -80,8 +78,9 @@ def schedule_layout(rows: Rows, layer: int, op: Operation, sources: list[Feature
         case nn.PadOp() if op.mode == "constant":
             _pad(rows, layer, op, sources[0], target)
         case _:
-            shape = op.results[0].shape
-            _gather(rows, layer, axis_offsets(op), sources[0], target, shape, shape, 0)
+            offsets = axis_offsets(op)
+            shape = tuple(len(each) for each in offsets)
+            _gather(rows, layer, offsets, sources[0], target, shape, shape, 0)
 
 
 def _dense(held: FeatureMap) -> tuple[int, int]:

@@ -126,7 +126,7 @@ def place_maps(
 def _needs_memory(value: Value) -> bool:
     owner = value.owner
     if owner is None:
-        return not any(isinstance(user, QuantizeOp) for user in value.users)
+        return bool(value.uses) and not any(isinstance(user, QuantizeOp) for user in value.users)
     if isinstance(owner, StorageCastOp):
         return isinstance(owner.x.owner, ConstantOp)
     return isinstance(owner, BlockOp | QuantizeOp) or owner.name.startswith("nn.")

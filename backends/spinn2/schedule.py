@@ -165,11 +165,14 @@ def _schedule_block(
 
 
 def network_inputs(main: FuncOp) -> list[Value]:
-    """The values that the host writes: a quantised argument, or an integer argument itself."""
+    """The values that the host writes: a quantised argument (once for each way), or an integer argument itself.
+
+    An argument that nobody reads is not written.
+    """
     found: list[Value] = []
     for argument in main.body.arguments:
-        quantized = [user for user in argument.users if isinstance(user, QuantizeOp)]
-        found += [op.out for op in quantized] if quantized else [argument]
+        quantized = [user.out for user in argument.users if isinstance(user, QuantizeOp)]
+        found += quantized or [argument] * bool(argument.uses)
     return found
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import FILE, calibrate_option, is_model, samples_of, shape_option, shapes_of, watch_options
+from .options import FILE, calibrate_option, is_model, json_option, samples_of, shape_option, shapes_of, watch_options
 
 if TYPE_CHECKING:
     from ...ir.diagnostics import Diagnostic
@@ -39,6 +40,7 @@ Examples:
 @shape_option
 @calibrate_option
 @watch_options
+@json_option
 def opt(
     file: Path,
     pipeline: str | None,
@@ -47,6 +49,7 @@ def opt(
     verify_each: bool,
     shapes: tuple[tuple[str, tuple[int, ...]], ...],
     calibrate: Path | None,
+    as_json: bool,
     **watched: Any,
 ) -> int:
     """Run passes on IR text, or on an imported model, and print the result.
@@ -59,13 +62,12 @@ def opt(
     from ...passes.program_file import arrays_path, save_program
     from ..driver import calibration_context
     from ..named_pipelines import named_pipelines
-    from .console import print_diagnostics
+    from .console import print_diagnostics, print_json
     from .instruments import Watch
     from .output_files import check_outputs
 
     if out is not None:
-        read = [file, arrays_path(file)] if str(file) != "-" else []
-        check_outputs([out, arrays_path(out)], [*read, *([calibrate] if calibrate else [])] if out != file else [])
+        check_outputs([out, arrays_path(out)], [file, arrays_path(file), *([calibrate] if calibrate else [])])
     notes: list[Diagnostic] = []
     module, first_line = _read(file, shapes, notes)
     if pipeline is None:
@@ -81,7 +83,10 @@ def opt(
     print_diagnostics(notes)
     if out is not None:
         save_program(out, module)
-    else:
+    if as_json:
+        content = {"file": str(out)} if out is not None else {"ir": print_module(module)}
+        print_json("opt", {"pipeline": ",".join(map(str, passes)), **content}, notes=notes)
+    elif out is None:
         click.echo(print_module(module), nl=False)
     return 0
 
@@ -100,7 +105,7 @@ def _read(file: Path, shapes: tuple[tuple[str, tuple[int, ...]], ...], notes: li
     if shapes:
         raise click.UsageError("--shape is for models; the shapes of IR text are fixed.")
     if str(file) == "-":
-        data = click.get_binary_stream("stdin").read(MAX_STDIN_BYTES + 1)
+        data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
         if len(data) > MAX_STDIN_BYTES:
             raise LimitExceeded(
                 Diagnostic("SNC0707", "the text is too long", expected=f"at most {MAX_STDIN_BYTES} bytes", node="-")

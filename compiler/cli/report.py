@@ -34,7 +34,7 @@ def print_summary(title: str, numbers: Mapping[str, Any], file_bytes: int) -> No
         f"{title}  {bytes_text(file_bytes)}",
         [
             ("target", f"{numbers['target']}, machine {numbers['machine']}, mapping {numbers['mapping']}"),
-            ("numbers", _numbers(options)),
+            ("precision", _precision(options)),
             ("calibration", calibration),
             *(("input", _port(port)) for port in numbers["inputs"]),
             *(("output", _port(port)) for port in numbers["outputs"]),
@@ -50,7 +50,7 @@ def print_summary(title: str, numbers: Mapping[str, Any], file_bytes: int) -> No
     )
 
 
-def _numbers(options: Mapping[str, Any]) -> str:
+def _precision(options: Mapping[str, Any]) -> str:
     sign = {"int": "signed", "uint": "unsigned"}.get(str(options.get("activations")), "")
     return f"{options.get('bits')} bit, {sign} activations, rescale by {options.get('rescale')}"
 

@@ -27,8 +27,13 @@ class Kernel(IntEnum):
 
     Operands a, b, p, y and the fields of SHAPE are read as the comments say; integers never overflow silently:
     accumulators are 32 bit two's complement, products with a multiplier are formed in 64 bit.
-    `round_shift(v, s)` is `(v + (1 << (s - 1))) >> s` for s > 0 and `v` for s == 0 (ties towards plus infinity);
-    `clamp(v)` limits v to [low, high] of the shape.
+    `round_shift(v, s)` is `(v + (1 << (s - 1))) >> s` for s > 0 and `v` for s == 0 (ties towards plus infinity), with
+    s modulo 64; `clamp(v)` is min(max(v, low), high) with the shape's limits. Differences to a zero point (with bias,
+    where there is one) wrap to 32 bit (not in AVG_POOL), all that follows to 64 bit; y keeps the low bits of its type.
+    A quotient whose divisor is not positive counts as 0.
+
+    y overlaps no operand, except that an element-by-element kernel may compute in place: y starts where a (or b)
+    starts, has its pitches and no wider elements. Rows and channels of y do not overlap. MATMUL ignores `channels`.
     """
 
     # y[o,i,j] = sum over c,u,v of a[c, i*stride_h + u*dilation_h, j*stride_w + v*dilation_w] * b[o,c,u,v]; y is i32.
@@ -52,12 +57,14 @@ class Kernel(IntEnum):
     ADD = 11
     # y = clamp(round_shift((a - zero_a) * (b - zero_b) * p[0], p[1]) + zero_y); p is two i32.
     MUL = 12
-    # y = p[a - lowest value of a_type]; 8 bit a: 256 entries of y_type, p_pitch bytes from channel to channel.
+    # y = p[a - lowest value of a_type]; 256 entries of y_type (65536 for 16 bit a), p_pitch bytes from channel to
+    # channel (0: one table for all).
     TABLE = 13
-    # y = max over the window of a; positions outside the tile do not count. Window as in CONV, from
-    # row i*stride_h - pad_top and column j*stride_w - pad_left; height_in, width_in are a's extent.
+    # y = max over the window of a; positions outside the tile do not count (none inside: the lowest value). Window as
+    # in CONV, from row i*stride_h - pad_top and column j*stride_w - pad_left; height_in, width_in are a's extent; y is
+    # of a's type.
     MAX_POOL = 14
-    # n = number of window positions inside the tile, or kernel_h*kernel_w when `count` is 0 < count: count;
+    # n = `count` if it is positive, else the number of window positions inside the tile;
     # s = sum over the window of (a - zero_a); y = clamp(floor((2*s*p[0] + (n << p[1])) / (n << (p[1] + 1))) + zero_y).
     AVG_POOL = 15
     # Rows of `width` elements (channels*height of them), each: d = max(a) - a; e = p[d] (i32, one entry per value of
@@ -66,11 +73,12 @@ class Kernel(IntEnum):
     # q = sum over `kernel_h` neighbouring channels (centred: c - (kernel_h-1)//2 .. c + kernel_h//2, clipped) of
     # (a - zero_a)^2 ; t = p[2 + min(q >> p[0], 1023)]; y = clamp(round_shift((a - zero_a) * t, p[1]) + zero_y).
     LRN = 17
-    # y = clamp(a) converted to y_type; MAXIMUM: y = max(a, b), MINIMUM: y = min(a, b) on elements of one type.
+    # y = max(a, b) and y = min(a, b); a, b and y are of one type.
     MAXIMUM = 18
     MINIMUM = 19
-    # y = clamp(rint(f32(a - zero_a + bias[c]) * scale[c]) + zero_y): the sum wraps to i32, conversion and product round to
-    # f32 (halves to even), so does rint; p holds channels records of an i32 bias and an f32 scale, p_pitch bytes apart.
+    # y = clamp(rint(f32(a - zero_a + bias[c]) * scale[c]) + zero_y): the sum wraps to i32, conversion and product round
+    # to f32 (halves to even), so does rint; p holds channels records of an i32 bias and an f32 scale, p_pitch bytes
+    # apart (0: one record for all). A NaN counts as `low`.
     REQUANTIZE_FLOAT = 20
     # y = clamp(rint(f32(b * p[1] + f32(a * p[0] + p[2])))); p is three f32, zero points are part of p[2]; products and
     # sums are formed in f64, f32() rounds them halves to even.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
 from attrs import frozen
 
-from ...ir.diagnostics import Diagnostic, UsageError
-from ...ir.dialects.builtin import ModuleOp
+from ...ir.core import Value
+from ...ir.diagnostics import Diagnostic, ModelError, UsageError
+from ...ir.dialects.builtin import FuncOp, ModuleOp
 from ...ir.rewriter import Rewriter
 from ...ir.spec import FLOATS
 from ..base import Pass, PassContext, option
@@ -51,9 +54,29 @@ class Calibrate(Pass):
                 )
             )
         ranges = context.calibration.ranges(module, self.method)
+        self._check_finite(main, ranges)
         rewriter = Rewriter()
         for value in wanted:
             if value.owner is not None:
-                rewriter.set_attribute(value.owner, RANGE, FLOATS.encode(ranges[value]))
+                rewriter.set_attribute(value.owner, RANGE, FLOATS.encode(ranges.get(value, (0.0, 0.0))))
         pairs = [bound for argument in arguments for bound in ranges.get(argument, (0.0, 0.0))]
         rewriter.set_attribute(main, ARGUMENT_RANGES, FLOATS.encode(tuple(pairs)))
+
+    @staticmethod
+    def _check_finite(main: FuncOp, ranges: Mapping[Value, tuple[float, float]]) -> None:
+        """Raises ModelError for the values that overflow or are not defined on the samples."""
+        problems = [
+            Diagnostic(
+                "SNC0424",
+                "a value is NaN or infinite on the calibration samples",
+                node=str(op.location),
+                found=f"a range of {ranges[result][0]:g} .. {ranges[result][1]:g}",
+                expected="finite numbers",
+                help="give samples of real data (snc build --calibrate data.npz)",
+            )
+            for op in main.body.ops
+            for result in op.results
+            if needs_range(result) and not np.isfinite(ranges.get(result, (0.0, 0.0))).all()
+        ]
+        if problems:
+            raise ModelError(problems)

@@ -16,6 +16,7 @@ from ...ir.dialects.builtin import ConstantOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp, UniformType
 from ...ir.location import Location, fuse
 from ...ir.rewriter import Rewriter
+from ...ir.shapes import normal_axis
 from ...ir.traits import Trait
 from ...ir.types import I8, U8
 from .numerics import fixed_multiplier
@@ -30,7 +31,11 @@ EXPONENTIAL_BITS = 20
 
 
 class Unfit(Exception):
-    """The operation cannot be lowered; the message says why."""
+    """The operation cannot be lowered; the message says why, `help` what to do about it."""
+
+    def __init__(self, reason: str, *, help: str = "") -> None:
+        super().__init__(reason)
+        self.help = help
 
 
 @frozen
@@ -81,10 +86,15 @@ class Lowering:
 
 
 def lower_value(value: Value, lowering: Lowering) -> Value:
-    """The integers of `quantize(value)`; a clamp on the way becomes the limits of what it clamps."""
+    """The integers of `quantize(value)`; a clamp on the way becomes the limits of what it clamps.
+
+    An input of the network is quantised by the host.
+    """
     source = value.owner
     if source is None:
-        raise Unfit("it reads an input of the network that has no scale")
+        kind = lowering.target
+        scale, zero_point = np.array(kind.scale, np.float32), np.array(kind.zero_point, np.int32)
+        return lowering.insert(QuantizeOp(x=value, scale=scale, zero_point=zero_point, to=kind.storage)).out
     if isinstance(source, nn.ClampOp) and source.x.owner is not None:
         low, high = _limits(source, lowering.target)
         core = source.x.owner
@@ -132,6 +142,35 @@ def integers(value: Value) -> Value:
     if not isinstance(owner.x.element, UniformType):
         raise Unfit(f"its input is {owner.x.type} with more than one scale")
     return owner.x
+
+
+def _single(value: Value) -> Value:
+    """The quantised map behind `value`; raises Unfit when it holds more than one sample."""
+    x = integers(value)
+    if x.shape[0] != 1:
+        raise Unfit(
+            f"a batch of {x.shape[0]} samples in {value.type}",
+            help="build for one sample (--shape NAME=1,...): a run takes any number of samples, one after the other",
+        )
+    return x
+
+
+def _pair(op: nn.Binary, lowering: Lowering) -> tuple[Value, Value]:
+    """Both operands as integers, at least one of them in the shape of the result.
+
+    The other may be one number or, for a result [1, C, H, W] or [1, C, L], of size 1 along some axes: tiles can follow
+    that. What is broadcast otherwise is expanded first.
+    """
+    shape = op.out.shape
+    followed = len(shape) in (3, 4) and shape[0] == 1
+
+    def shaped(x: Value, *, whole: bool) -> Value:
+        if x.shape == shape or (not whole and (followed or x.tensor.size == 1)):
+            return x
+        return lowering.insert(nn.ExpandOp(x=x, shape=shape)).out
+
+    lhs, rhs = integers(op.lhs), integers(op.rhs)
+    return shaped(lhs, whole=rhs.shape != shape), shaped(rhs, whole=False)
 
 
 def _constant(value: Value) -> Array | None:
@@ -233,7 +272,7 @@ def _fit_sums(
 
 
 def _conv2d(op: nn.Conv2dOp, lowering: Lowering) -> Value:
-    x = integers(op.x)
+    x = _single(op.x)
     kind = quant.uniform(x)
     weight, scale = _weight(op.weight, 0)
     weight, scale, bias = _fit_sums(weight, scale, op.bias, kind, 0, lowering.target.scale)
@@ -273,12 +312,14 @@ def _matmul(op: Operation | None, bias: Value | None, lowering: Lowering) -> Val
 
 
 def _add(op: nn.AddOp | nn.SubOp, lowering: Lowering) -> Value:
-    a, b = integers(op.lhs), integers(op.rhs)
+    a, b = _pair(op, lowering)
     if lowering.rescale_float:
         return _add_float(a, b, isinstance(op, nn.SubOp), lowering)
     ratios = np.array([quant.uniform(a).scale, quant.uniform(b).scale]) / lowering.target.scale
     # One shift for both sides; 20 bits of fraction leave room for 16 bit operands in 64 bit sums.
     shift = max(0, min(30 - math.ceil(math.log2(float(ratios.max()))), 40))
+    if ratios.max() >= 2.0**30:
+        raise Unfit(f"a ratio of {float(ratios.max()):g} between scales")
     multipliers = np.rint(np.ldexp(ratios, shift)).astype(np.int64)
     if isinstance(op, nn.SubOp):
         multipliers[1] = -multipliers[1]
@@ -305,17 +346,18 @@ def _add_float(a: Value, b: Value, subtract: bool, lowering: Lowering) -> Value:
 
 
 def _mul(op: nn.MulOp, lowering: Lowering) -> Value:
-    a, b = integers(op.lhs), integers(op.rhs)
+    a, b = _pair(op, lowering)
     ratio = quant.uniform(a).scale * quant.uniform(b).scale / lowering.target.scale
-    multiplier, shift = fixed_multiplier(np.array(ratio))
+    # 24 bits leave room for the product of two 16 bit operands in 64 bit.
+    multiplier, shift = fixed_multiplier(np.array(ratio), bits=24)
     return lowering.insert(
         quant.MulOp(lhs=a, rhs=b, multiplier=int(multiplier), shift=int(shift), **lowering.limits)
     ).out
 
 
 def _extremum(op: nn.MaximumOp | nn.MinimumOp, lowering: Lowering) -> Value:
-    sides = [lowering.adapt(integers(side)) for side in (op.lhs, op.rhs)]
-    return lowering.insert(quant.ExtremumOp(lhs=sides[0], rhs=sides[1], maximum=isinstance(op, nn.MaximumOp))).out
+    lhs, rhs = (lowering.adapt(side) for side in _pair(op, lowering))
+    return lowering.insert(quant.ExtremumOp(lhs=lhs, rhs=rhs, maximum=isinstance(op, nn.MaximumOp))).out
 
 
 def _eight_bits(x: Value, lowering: Lowering) -> Value:
@@ -349,6 +391,8 @@ def _table(op: Operation, activation: int, lowering: Lowering) -> Value:
             raise Unfit("its other operand is neither one number nor one per channel")
         operands.append(constant.astype(np.float32).reshape(-1, 1))
         per_index = max(per_index, constant.size)
+    if per_index > 1 and math.prod(x.shape[2:]) != 1:
+        _single(op.operands[activation])
     values = op.fold(operands)
     if values is None:
         raise Unfit("the operation has no elementwise rule")
@@ -380,7 +424,7 @@ def _movement(op: Operation, lowering: Lowering) -> Value:
 def _max_pool(op: nn.MaxPool2dOp, lowering: Lowering) -> Value:
     pooled = lowering.insert(
         quant.MaxPool2dOp(
-            x=integers(op.x),
+            x=_single(op.x),
             kernel=op.kernel,
             strides=op.strides,
             pads=op.pads,
@@ -401,11 +445,10 @@ def _avg_pool(op: nn.AvgPool2dOp, lowering: Lowering) -> Value:
     )
     if op.count_pads and hangs_over:
         raise Unfit("average pooling that counts padding, with windows that hang over the end")
-    x = integers(op.x)
-    multiplier, shift = fixed_multiplier(np.array(quant.uniform(x).scale / lowering.target.scale))
-    while int(multiplier) >= 1 << 24 and int(shift) > 0:
-        # Leaves room for the sum of a whole feature map in 64 bit.
-        multiplier, shift = np.array((int(multiplier) + 1) >> 1), np.array(int(shift) - 1)
+    x = _single(op.x)
+    # Leaves room in 64 bit for the sum of a whole feature map, and for its number of elements at this shift.
+    ratio = np.array(quant.uniform(x).scale / lowering.target.scale)
+    multiplier, shift = fixed_multiplier(ratio, bits=24, max_shift=40)
     return lowering.insert(
         quant.AvgPool2dOp(
             x=x,
@@ -425,23 +468,36 @@ def _avg_pool(op: nn.AvgPool2dOp, lowering: Lowering) -> Value:
 def _softmax(op: nn.SoftmaxOp, lowering: Lowering) -> Value:
     if op.log:
         raise Unfit("the logarithm of a softmax")
+    scale = round(1 / lowering.target.scale)
+    if not 1 <= scale < 1 << 31:
+        raise Unfit(f"probabilities in steps of {lowering.target.scale:g}")
     x = _eight_bits(integers(op.x), lowering)
+    axis = normal_axis(op.axis, x.tensor.rank)
+    others = tuple(other for other in range(x.tensor.rank) if other != axis)
+    moved = math.prod(x.shape[axis + 1 :]) != 1
+    if moved:
+        # Rows of neighbouring elements are what a processing element normalises.
+        x = lowering.insert(nn.TransposeOp(x=x, permutation=(*others, axis))).out
     exponentials = np.rint(np.exp(-np.arange(256) * quant.uniform(x).scale) * (1 << EXPONENTIAL_BITS))
-    return lowering.insert(
+    rows = lowering.insert(
         quant.SoftmaxOp(
             x=x,
             exponentials=exponentials.astype(np.int32),
-            scale=round(1 / lowering.target.scale),
-            axis=op.axis,
+            scale=scale,
+            axis=x.tensor.rank - 1 if moved else axis,
             **lowering.limits,
         )
     ).out
+    if not moved:
+        return rows
+    back = tuple(int(place) for place in np.argsort((*others, axis)))
+    return lowering.insert(nn.TransposeOp(x=rows, permutation=back)).out
 
 
 def _lrn(op: nn.LrnOp, lowering: Lowering) -> Value:
     if op.x.tensor.rank != 4:
         raise Unfit(f"local response normalisation of {op.x.type}, expected [N, C, H, W]")
-    x = _eight_bits(integers(op.x), lowering)
+    x = _eight_bits(_single(op.x), lowering)
     kind = quant.uniform(x)
     reach = max(kind.storage.high - kind.zero_point, kind.zero_point - kind.storage.low)
     in_shift = max(0, (op.size * reach * reach).bit_length() - 10)

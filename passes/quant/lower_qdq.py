@@ -21,6 +21,8 @@ from .integer_ops import Lowering, Unfit, lower_value
 
 Array = NDArray[Any]
 
+NO_SCALE = Unfit("a float operation whose inputs or result carry no scale")
+
 
 @frozen
 class LowerQdq(Pass):
@@ -43,20 +45,25 @@ class LowerQdq(Pass):
         rewriter = Rewriter()
         body = module.main.body
         self._name_storage(module, rewriter)
-        unfit: dict[Operation, str] = {}
+        unfit: dict[Operation, Unfit] = {}
         for op in body.ops:
             if isinstance(op, QuantizeOp) and op.scale.ndim == 0:
                 self._lower(op, rewriter, unfit)
         remove_dead(module, rewriter)
-        problems = [
-            self._refusal(op, unfit.get(op, ""))
+        refused = [op for op in body.ops if not isinstance(op, QuantizeOp | DequantizeOp) and _touches_floats(op)]
+        problems = [self._refusal(op, unfit.get(op, NO_SCALE)) for op in refused]
+        problems += [
+            self._refusal(op, Unfit("a quantize inside the network reads a float value"))
             for op in body.ops
-            if not isinstance(op, QuantizeOp | DequantizeOp) and _touches_floats(op)
+            if isinstance(op, QuantizeOp)
+            and not isinstance(op.x.owner, ConstantOp | None)
+            and op.x.owner not in refused
         ]
         problems += [
-            self._refusal(op, "a quantize inside the network reads a float value")
+            self._refusal(op, Unfit(f"{result.type}, which has no elements"))
             for op in body.ops
-            if isinstance(op, QuantizeOp) and op.x.owner is not None and op.x.owner.name != "builtin.constant"
+            for result in op.results
+            if result.tensor.size == 0 and not isinstance(op, ConstantOp)
         ]
         if problems:
             raise ModelError(problems)
@@ -72,7 +79,7 @@ class LowerQdq(Pass):
             cast = rewriter.insert_before(op, StorageCastOp(x=op.x, to=kind, location=op.location))
             rewriter.set_operand(op, 0, cast.out)
 
-    def _lower(self, op: QuantizeOp, rewriter: Rewriter, unfit: dict[Operation, str]) -> None:
+    def _lower(self, op: QuantizeOp, rewriter: Rewriter, unfit: dict[Operation, Unfit]) -> None:
         source = op.x.owner
         target = op.out.element
         if source is None or not isinstance(target, UniformType):
@@ -87,19 +94,22 @@ class LowerQdq(Pass):
         lowering = Lowering(rewriter, op, target, *limits, source.location, self.rescale == "float")
         try:
             result = lower_value(op.x, lowering)
-        except (Unfit, ValueError) as error:
-            unfit[source] = str(error)
+        except Unfit as error:
+            unfit[source] = error
+            return
+        except ValueError as error:
+            unfit[source] = Unfit(str(error))
             return
         rewriter.replace(op, result)
 
-    def _refusal(self, op: Operation, reason: str) -> Diagnostic:
+    def _refusal(self, op: Operation, reason: Unfit) -> Diagnostic:
         return Diagnostic(
             "SNC0430",
             f"{op.name} has no integer form",
             node=str(op.location),
-            found=reason or "a float operation whose inputs or result carry no scale",
+            found=str(reason),
             expected="an operation between dequantize and quantize that the integer target can compute",
-            help="let calibration give every value a scale, or cut the network before this node",
+            help=reason.help or "let calibration give every value a scale, or cut the network before this node",
         )
 
 

@@ -48,23 +48,25 @@ class Scheme:
         return UniformType(kind, scale, min(max(zero, kind.low), kind.high))
 
 
-def fixed_multiplier(real: Array) -> tuple[Array, Array]:
+def fixed_multiplier(
+    real: Array, *, bits: int = MULTIPLIER_BITS, max_shift: int = MAX_SHIFT
+) -> tuple[Array, Array]:
     """i32 multipliers and shifts with multiplier / 2^shift next to `real` (each non-negative and finite).
 
-    Multipliers have 31 significant bits where the shift range of 0 .. 62 allows it. A power of two gives multiplier 1
-    when it is at most 1. Raises ValueError for a ratio too large for 32 bits.
+    Multipliers have `bits` significant bits where the shift range of 0 .. `max_shift` allows it. A power of two gives
+    multiplier 1 when it is at most 1. Raises ValueError for a ratio too large for 32 bits.
     """
     real = np.asarray(real, dtype=np.float64)
     fraction, exponent = np.frexp(real)
     exact_power = (fraction == 0.5) & (exponent <= 1)
-    shift = np.where(exact_power, 1 - exponent, MULTIPLIER_BITS - exponent)
-    shift = np.clip(np.where(real == 0, 0, shift), 0, MAX_SHIFT)
+    shift = np.where(exact_power, 1 - exponent, bits - exponent)
+    shift = np.clip(np.where(real == 0, 0, shift), 0, max_shift)
     multiplier = np.rint(np.ldexp(real, shift))
-    overflow = multiplier > 0x7FFF_FFFF
+    overflow = multiplier >= 2.0**bits
     shift = np.where(overflow & (shift > 0), shift - 1, shift)
     multiplier = np.rint(np.ldexp(real, shift))
-    if np.any(multiplier > 0x7FFF_FFFF):
-        raise ValueError(f"a ratio of {float(real.max()):g} between scales does not fit a 32 bit multiplier")
+    if np.any(multiplier >= 2.0**bits):
+        raise ValueError(f"a ratio of {float(real.max()):g} between scales does not fit a multiplier")
     return multiplier.astype(np.int32), shift.astype(np.int32)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from attrs import frozen
 
 from ...ir.core import Operation, Value
-from ...ir.diagnostics import Diagnostic, UsageError
+from ...ir.diagnostics import Diagnostic, ModelError, UsageError
 from ...ir.dialects import nn
 from ...ir.dialects.builtin import ConstantOp, FuncOp, ModuleOp
-from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp, UniformType
+from ...ir.dialects.quant import DequantizeOp, QuantizeOp, UniformType
 from ...ir.location import UNKNOWN, Location
 from ...ir.rewriter import Rewriter
 from ...ir.spec import FLOATS
@@ -46,6 +46,7 @@ class Quantize(Pass):
 
     def run(self, module: ModuleOp, context: PassContext) -> None:
         main = module.main
+        check_constants(main)
         scheme = Scheme(
             ACTIVATIONS[f"{self.activations}{self.bits}"], {8: I8, 16: I16}[self.bits], self.rescale == "shift"
         )
@@ -82,8 +83,8 @@ class Quantize(Pass):
             kind = scheme.activation_type(float(array.min(initial=0)), float(array.max(initial=0)))
             steps = np.clip(np.rint(array / kind.scale) + kind.zero_point, kind.storage.low, kind.storage.high)
             constant = rewriter.insert_before(op, ConstantOp(value=steps.astype(kind.dtype), location=owner.location))
-            cast = rewriter.insert_before(op, StorageCastOp(x=constant.out, to=kind, location=owner.location))
-            rewriter.set_operand(op, index, rewriter.insert_before(op, dequantize(cast.out, kind)).out)
+            restored = rewriter.insert_before(op, dequantize(constant.out, kind, owner.location))
+            rewriter.set_operand(op, index, restored.out)
 
     def _activation_types(self, main: FuncOp, scheme: Scheme) -> dict[Value, UniformType]:
         values = [*main.body.arguments, *(result for op in main.body.ops for result in op.results)]
@@ -119,6 +120,28 @@ class Quantize(Pass):
         for value in concat.inputs:
             if value in ranges and len(value.uses) == 1 and value.owner is not None and not keeps_scale(value.owner):
                 ranges[value] = whole
+
+
+WEIGHTED = (nn.Conv2dOp, nn.MatMulOp, nn.AddOp, nn.SubOp, nn.MulOp, nn.ConcatOp)
+"""Operations whose constants become integers of a scale of their own."""
+
+
+def check_constants(main: FuncOp) -> None:
+    """Raises ModelError for the constants that no scale fits, as they hold NaN or infinite values."""
+    used = {value.owner for op in main.body.ops if isinstance(op, WEIGHTED) for value in op.operands}
+    problems = [
+        Diagnostic(
+            "SNC0425",
+            "a constant holds NaN or infinite values",
+            node=str(op.location),
+            found=f"{int((~np.isfinite(op.value)).sum())} such values in {op.out.type}",
+            expected="finite numbers",
+        )
+        for op in main.body.ops
+        if isinstance(op, ConstantOp) and op in used and not np.isfinite(op.value).all()
+    ]
+    if problems:
+        raise ModelError(problems)
 
 
 def own_range(main: FuncOp, value: Value) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from ...ir.dialects.builtin import ConstantOp, ModuleOp
 from ...ir.dialects.tile import BlockOp, YieldOp
 from ...ir.location import fuse
 from ...ir.rewriter import Rewriter
+from ...ir.shapes import normal_axis
 from ..base import Pass, PassContext, option
 
 POINTWISE = (
@@ -75,11 +76,18 @@ class FormBlocks(Pass):
             return op if whole and core_of(chain[0]) == "conv" else None
         if not isinstance(op, POINTWISE) or op.results[0].shape != value.shape:
             return None
-        if core_of(chain[0]) == "matmul" and not isinstance(op, quant.RescaleOp | quant.RescaleFloatOp | quant.TableOp):
+        if core_of(chain[0]) == "matmul" and not _behind_matmul(op):
             return None
         if any(isinstance(earlier, quant.MaxPool2dOp) for earlier in chain):
             return None
         return op
+
+
+def _behind_matmul(op: Operation) -> bool:
+    """Whether an operation works column by column, as the result of a matrix product is cut."""
+    if isinstance(op, quant.TableOp):
+        return op.table.ndim == 1 or normal_axis(op.axis, op.x.tensor.rank) == op.x.tensor.rank - 1
+    return isinstance(op, quant.RescaleOp | quant.RescaleFloatOp)
 
 
 def outline(chain: list[Operation], core: str, rewriter: Rewriter) -> BlockOp:

@@ -149,7 +149,9 @@ def plan_block(block: BlockOp) -> Plan:
         source: Source | None = None
         if running is None:
             lead = next((value for value in others if value.shape == op.results[0].shape), others[0])
-            others = [value for value in others if value is not lead]
+            others.remove(lead)
+            if block.core == "pointwise" and lead.shape != op.results[0].shape:
+                raise ValueError(f"no operand has the shape of the result, {op.results[0].type}")
             first = _source(block.core, lead, axis, _input_view(block.core, lead, axis))
             running = lead
         if others:

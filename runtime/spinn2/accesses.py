@@ -11,10 +11,10 @@ import numpy as np
 from attrs import frozen
 
 from ...ir.dialects.spinn2_tables import END, Copy, Packing
-from .checks import constant_bytes
 from .commands import image_addresses, task_addresses, transfer_addresses
 from .groups import Integers
 from .program import Program
+from .row_checks import constant_bytes
 from .touches import Operand, Table, box_touches, field, shape_touches
 
 
@@ -166,20 +166,27 @@ def accesses(program: Program) -> Accesses:
     """All accesses of a valid program, ordered by step and kind."""
     parts = [_constant_rows(program), _port_rows(program), _task_rows(program), _transfer_rows(program)]
     table = np.concatenate(parts)
-    table = table[np.lexsort([table["row"], table["source"], table["step"]])]
+    step, source, row = (field(table, name) for name in ("step", "source", "row"))
+    kind = np.minimum(field(table, "kind"), Kind.READ)
+    # One number orders rows within a step; tables have fewer than 2**31 rows.
+    name = (source << 32) | row
+    order = np.lexsort([name, step])
     fresh = np.ones(len(table), bool)
-    fresh[1:] = (np.diff(table["row"]) != 0) | (np.diff(table["source"]) != 0) | (np.diff(table["step"]) != 0)
-    table["writer"] = np.cumsum(fresh)
-    opens = np.flatnonzero(np.diff(table["step"], prepend=-1))
+    fresh[1:] = (np.diff(name[order]) != 0) | (np.diff(step[order]) != 0)
+    writer = np.empty(len(table), np.int64)
+    writer[order] = np.cumsum(fresh)
+    table["writer"] = writer
+    writers = int(writer.max(initial=0)) + 1
+    buffer_of, source_of, row_of = np.full(writers, -1), np.zeros(writers, np.int64), np.zeros(writers, np.int64)
+    source_of[writer], row_of[writer] = source, row
+    writes = kind == Kind.WRITE
+    buffer_of[writer[writes]] = table["buffer"][writes]
+    opens = np.flatnonzero(np.diff(step[order], prepend=-1))
     ends = np.append(opens[1:], len(table))
     which = np.repeat(np.arange(len(opens)), ends - opens)
     if len(table):
-        table["first_writer"] = table["writer"][opens][which]
-        table["end_writer"] = table["writer"][ends - 1][which] + 1
-    writers = int(table["writer"].max(initial=0)) + 1
-    buffer_of, source, row = np.full(writers, -1), np.zeros(writers, np.int64), np.zeros(writers, np.int64)
-    source[table["writer"]], row[table["writer"]] = table["source"], table["row"]
-    writes = table["kind"] == Kind.WRITE
-    buffer_of[table["writer"][writes]] = table["buffer"][writes]
-    order = np.lexsort([table["writer"], np.minimum(table["kind"], Kind.READ), table["step"]])
-    return Accesses(np.ascontiguousarray(table[order]), buffer_of, source, row)
+        ordered = writer[order]
+        table["first_writer"][order] = ordered[opens][which]
+        table["end_writer"][order] = ordered[ends - 1][which] + 1
+    final = np.lexsort([writer, step * 4 + kind])
+    return Accesses(np.ascontiguousarray(table[final]), buffer_of, source_of, row_of)

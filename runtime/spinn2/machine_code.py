@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 
@@ -58,6 +59,7 @@ class MachineCode:
         self._shares = np.ascontiguousarray(split(commands, threads))
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads - 1, "snc") if threads > 1 else None
+        self._lock = Lock()
         self._scratch = self._new_scratch()
         self._state = aligned_bytes(STATE_WORDS * WORD).view(np.int64)
         self._state[:] = 0
@@ -86,7 +88,11 @@ class MachineCode:
         return scratch
 
     def run(self) -> None:
-        """Run all commands; returns when every thread is done."""
+        """Run all commands; returns when every thread is done. Calls from several threads wait for each other."""
+        with self._lock:
+            self._run()
+
+    def _run(self) -> None:
         for slot in (Slot.PACKED_RECORD, Slot.TAPS_RECORD):
             self._scratch[:, slot * WORD : (slot + 1) * WORD] = 0
         self._state[State.TAKEN] = self._state[State.DONE] = 0

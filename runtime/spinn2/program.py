@@ -7,19 +7,9 @@ import numpy.typing as npt
 from attrs import field, frozen
 
 from ...ir.dialects.spinn2_tables import TABLES
-from .checks import (
-    check_boxes,
-    check_buffers,
-    check_constants,
-    check_depends,
-    check_dtypes,
-    check_memories,
-    check_ports,
-    check_shapes,
-    check_tasks,
-    check_transfers,
-)
+from .checks import check_boxes, check_buffers, check_dtypes, check_memories, check_shapes
 from .errors import ProgramError
+from .row_checks import check_constants, check_depends, check_ports, check_tasks, check_transfers
 
 __all__ = ["Program", "ProgramError"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.dialects.spinn2_tables import ELEMENT_DTYPES, Copy, Kernel
-from .groups import Integers, byte_index, groups
+from .groups import Integers, byte_index, gather_runs, groups, scatter_runs
 from .loader import Bytes
 from .program import Program
 from .reference_arithmetic import average, clamp, limit_float, lookup, normalise, products, requantize, softmax, wrap32
@@ -37,12 +37,17 @@ class Tile:
 
     def read(self, counts: tuple[int, ...], pitches: tuple[int, ...]) -> Integers:
         """Values int64[rows, *counts]."""
+        if pitches[-1] == self.dtype.itemsize:
+            starts = byte_index(self.start, counts[:-1], pitches[:-1])[..., 0]
+            data = gather_runs(self.image, starts, counts[-1] * self.dtype.itemsize)
+            return data.view(self.dtype).astype(np.int64)
         return self.image[self.index(counts, pitches)].view(self.dtype)[..., 0].astype(np.int64)
 
     def write(self, counts: tuple[int, ...], pitches: tuple[int, ...], values: Integers) -> None:
-        """Store values int64[rows, *counts], truncated to the element."""
+        """Store values int64[rows, *counts], truncated to the element, dense along the last axis."""
         stored = np.ascontiguousarray(np.broadcast_to(values, (len(self.start), *counts))).astype(self.dtype)
-        self.image[self.index(counts, pitches)] = stored[..., None].view(np.uint8)
+        starts = byte_index(self.start, counts[:-1], pitches[:-1])[..., 0]
+        scatter_runs(self.image, starts, stored.view(np.uint8))
 
 
 class Batch:
@@ -278,15 +283,16 @@ def copy_boxes(image: Bytes, box: Row, offsets: Integers, src: Integers, dst: In
         at, n2 = int(box["at"]), int(box["n2"])
         first, second, third = np.split(offsets[at : at + n0 + n1 + n2], [n0, n0 + n1])
         element = first[:, None, None] + second[:, None] + third
-        place = byte_index(dst, (n0, n1, n2), (int(box["dst_0"]), int(box["dst_1"]), run), run)
-        image[place] = image[byte_index((src[:, None, None, None] + element), (), (), run)]
+        place = byte_index(dst, (n0, n1, n2), (int(box["dst_0"]), int(box["dst_1"]), run))[..., 0]
+        scatter_runs(image, place, gather_runs(image, src[:, None, None, None] + element, run))
         return
-    place = byte_index(dst, (n0, n1), (int(box["dst_0"]), int(box["dst_1"])), run)
+    place = byte_index(dst, (n0, n1), (int(box["dst_0"]), int(box["dst_1"])))[..., 0]
     if box["copy"] == Copy.FILL:
         pattern = np.array([box["value"]], "<i4").view(np.uint8)[: int(box["element"])]
-        image[place] = np.tile(pattern, run // len(pattern))
+        scatter_runs(image, place, np.tile(pattern, run // len(pattern)))
     else:
-        image[place] = image[byte_index(src, (n0, n1), (int(box["src_0"]), int(box["src_1"])), run)]
+        source = byte_index(src, (n0, n1), (int(box["src_0"]), int(box["src_1"])))[..., 0]
+        scatter_runs(image, place, gather_runs(image, source, run))
 
 
 def _pieces(rows: Integers, bytes_each: int) -> Iterator[Integers]:

@@ -10,17 +10,18 @@ from enum import Enum
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from attrs import frozen
 
 from ..jit import engine
 from ..jit.features import features, jit_mode
 from .accesses import Accesses, Kind, Source, accesses
-from .groups import Integers, byte_index, groups
+from .groups import Integers, byte_index, gather_runs, groups, scatter_runs
 from .kernels.shadow import FINDING_WORDS, SHADOW, SOURCES, Word, shadow
 from .loader import SLACK
 from .machine_code import call_with_state
 from .program import Program
-from .touches import Operand
+from .touches import Operand, Table
 
 MAX_FINDINGS = 1000
 """More are not listed."""
@@ -152,8 +153,8 @@ def _walk(
         if written and (access["kind"][0] != Kind.WRITE or access["step"][0] != rows["step"][written[0][0]]):
             found += _lost(rows, writers, written)
             written = []
-        index = _bytes(access, offsets)
-        held = writers[index].astype(np.int64)
+        starts, run = _starts(access, offsets), int(access["run"][0])
+        held = gather_runs(writers, starts, run).reshape(len(access), -1).astype(np.int64)
         own = access["writer"][:, None]
         owner = table.buffer_of[held]
         foreign = owner != access["buffer"][:, None]
@@ -162,42 +163,45 @@ def _walk(
             step = access["step"][:, None]
             safe = np.maximum(owner, 0)
             bad = race | (foreign & (held > 0) & (first[safe] <= step) & (last[safe] >= step))
-            writers[index] = np.broadcast_to(own, index.shape)
+            scatter_runs(writers, starts, np.broadcast_to(own[..., None], (*starts.shape, run)).astype(np.uint32))
             written.append(group)
         else:
             bad = (held == 0) | race | foreign
-        found += _first_bad(group, index, held, bad)
+        found += _first_bad(group, starts, run, held, bad)
     return found + _lost(rows, writers, written)
 
 
-def _bytes(access: np.ndarray, offsets: Integers) -> Integers:
-    """Image bytes of accesses of one form: int64[accesses, bytes]."""
+def _starts(access: Table, offsets: Integers) -> Integers:
+    """Image bytes where the runs of accesses of one form start: int64[accesses, runs]."""
     n = tuple(int(access[name][0]) for name in ("n0", "n1", "n2"))
-    run, start = int(access["run"][0]), access["address"].astype(np.int64)
+    start = access["address"].astype(np.int64)
     if access["kind"][0] == Kind.GATHER:
         at = int(access["s0"][0])
         i, j, k = np.split(offsets[at : at + sum(n)], [n[0], n[0] + n[1]])
         place = start[:, None, None, None] + i[:, None, None] + j[:, None] + k
-        return byte_index(place, (), (), run).reshape(len(access), -1)
-    pitches = tuple(int(access[name][0]) for name in ("s0", "s1", "s2"))
-    return byte_index(start, n, pitches, run).reshape(len(access), -1)
+    else:
+        place = byte_index(start, n, tuple(int(access[name][0]) for name in ("s0", "s1", "s2")))
+    return place.reshape(len(access), -1)
 
 
-def _first_bad(group: Integers, index: Integers, held: Integers, bad: np.ndarray) -> list[tuple[int, int, int]]:
+def _first_bad(
+    group: Integers, starts: Integers, run: int, held: Integers, bad: npt.NDArray[np.bool_]
+) -> list[tuple[int, int, int]]:
     """The first bad byte of every access that has one."""
     some = np.flatnonzero(bad.any(axis=1))
     column = bad[some].argmax(axis=1)
-    found = zip(group[some], index[some, column], held[some, column], strict=True)
+    places = starts[some, column // run] + column % run
+    found = zip(group[some], places, held[some, column], strict=True)
     return [(int(access), int(place), int(writer)) for access, place, writer in found]
 
 
-def _lost(rows: np.ndarray, writers: np.ndarray, written: list[Integers]) -> list[tuple[int, int, int]]:
+def _lost(rows: Table, writers: npt.NDArray[np.uint32], written: list[Integers]) -> list[tuple[int, int, int]]:
     """Writes of one step whose bytes another row of the step wrote as well."""
     found: list[tuple[int, int, int]] = []
     none = np.zeros(0, np.int64)
     for group in written:
         access = rows[group]
-        index = _bytes(access, none)
-        held = writers[index].astype(np.int64)
-        found += _first_bad(group, index, held, held != access["writer"][:, None])
+        starts, run = _starts(access, none), int(access["run"][0])
+        held = gather_runs(writers, starts, run).reshape(len(access), -1).astype(np.int64)
+        found += _first_bad(group, starts, run, held, held != access["writer"][:, None])
     return found

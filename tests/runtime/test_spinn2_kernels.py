@@ -37,12 +37,12 @@ class TestKernel:
             touched[case.position] = True
             np.testing.assert_array_equal(after[~touched], before[~touched], err_msg=f"gaps, seed {seed}")
 
-    def test_gives_its_values_with_dot_products_of_half_the_width(
-        self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+
+@pytest.mark.skipif(not features("auto").dot256, reason="needs 256 bit dot products")
+@pytest.mark.parametrize("kernel", [Kernel.CONV, Kernel.MATMUL], ids=lambda kernel: kernel.name)
+class TestHalfWidth:
+    def test_gives_the_same_values(self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
         host = features("auto")
-        if kernel not in (Kernel.CONV, Kernel.MATMUL) or not host.dot256:
-            pytest.skip("only CONV and MATMUL on machines with 256 bit dot products")
         monkeypatch.setattr(machine_code, "features", lambda mode: evolve(host, dot512=False))
         machine_code._walker.cache_clear()
         for seed in SEEDS:
