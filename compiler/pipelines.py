@@ -27,13 +27,12 @@ def graph_pipeline() -> str:
 def fixed_point_pipeline(options: Spinn2Options) -> str:
     """From the graph to integer operations."""
     scales = "shift" if options.rescale == "shift" else "multiplier"
-    rounding = "float" if options.rescale == "float" else "multiplier"
     return ",".join(
         [
             GRAPH,
             f"calibrate{{method={options.calibration}}}",
             f"quantize{{bits={options.bits} activations={options.activations} rescale={scales}}}",
-            f"lower-qdq{{rescale={rounding}}}",
+            f"lower-qdq{{rescale={options.rescale}}}",
         ]
     )
 

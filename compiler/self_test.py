@@ -15,10 +15,11 @@ def small_model() -> onnx.ModelProto:
     rng = np.random.default_rng(SEED)
     weights = {
         "w1": rng.standard_normal((8, 3, 3, 3)).astype(np.float32),
+        "b1": rng.standard_normal(8).astype(np.float32),
         "w2": rng.standard_normal((288, 5)).astype(np.float32),
     }
     nodes = [
-        helper.make_node("Conv", ["x", "w1"], ["a"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["x", "w1", "b1"], ["a"], name="conv", pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["a"], ["b"], name="relu"),
         helper.make_node("MaxPool", ["b"], ["c"], name="pool", kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("Flatten", ["c"], ["d"], name="flatten"),

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..ir.clone import clone_module
 from ..ir.core import Operation, Value
-from ..ir.dialects.quant import Conv2dOp, MatMulOp
+from ..ir.dialects import nn
+from ..ir.dialects.builtin import ConstantOp, ReturnOp
+from ..ir.dialects.quant import Conv2dOp, DequantizeOp, MatMulOp, QuantizeOp, StorageCastOp
 from ..ir.dialects.spinn2_tables import MAC_KERNELS, NO_BUFFER, Copy, Kernel, Phase
+from ..passes.base import PassContext
 from ..runtime.spinn2.program import Program
 from .artefact_arrays import Json
-from .driver import NOISE_CODE
+from .driver import NOISE_CODE, run_pipeline
 from .executable import Executable, Port
 
 Integers = NDArray[np.int64]
@@ -34,6 +38,8 @@ KINDS = {
     Kernel.REQUANTIZE: "rescale",
 }
 """What a layer is called after the first of these kernels that it has."""
+UNSCHEDULED = (nn.ReshapeOp, StorageCastOp, ConstantOp, QuantizeOp, DequantizeOp, ReturnOp)
+"""Operations that are no layer: the schedule gives them no row."""
 LAYOUT = "layout"
 """A layer without kernels: it only moves data."""
 
@@ -107,7 +113,7 @@ def layer_rows(executable: Executable) -> list[dict[str, Any]]:
         {
             "name": name,
             "kind": kinds[index],
-            "shape": shapes.get(name),
+            "shape": shapes[index] if shapes is not None else None,
             "piece": pieces[index] if kinds[index] != LAYOUT else None,
             "pieces": int(counts[index]),
             "processing_elements": int(elements[index]),
@@ -132,23 +138,18 @@ def _pieces(program: Program, kinds: Sequence[str]) -> tuple[list[list[int]], In
     return extents.tolist(), np.bincount(layer[chosen], minlength=len(kinds))
 
 
-def _result_shapes(executable: Executable) -> dict[str, list[int]]:
-    """Shapes of results by layer name, for layers whose ONNX nodes belong to no other layer."""
-    last: dict[str, list[int]] = {}
-    for op in executable.module.main.body.ops:
-        for name in op.location.names:
-            if op.results:
-                last[name] = list(op.results[0].shape)
-    nodes = {layer: layer.split(" + ") for layer in executable.program.layers}
-    owners: dict[str, int] = {}
-    for layer in executable.program.layers:
-        for node in nodes[layer]:
-            owners[node] = owners.get(node, 0) + 1
-    return {
-        layer: last[names[-1]]
-        for layer, names in nodes.items()
-        if names[-1] in last and all(owners[node] == 1 for node in names)
-    }
+def _result_shapes(executable: Executable) -> list[list[int]] | None:
+    """The shape of each layer's result; None when the layers are not those that the network is made into today."""
+    module = clone_module(executable.module)
+    fuse = "false" if executable.mapping == "baseline" else "true"
+    run_pipeline(f"form-blocks{{fuse={fuse}}}", module, PassContext(), ())
+    layers = executable.program.layers
+    shapes: list[list[int]] = []
+    for op in module.main.body.ops:
+        is_next = len(shapes) < len(layers) and str(op.location) == layers[len(shapes)]
+        if is_next and not isinstance(op, UNSCHEDULED):
+            shapes.append(list(op.results[0].shape))
+    return shapes if len(shapes) == len(layers) else None
 
 
 def network_macs(executable: Executable) -> int:

@@ -7,6 +7,7 @@ import math
 import mmap
 import os
 import stat
+import struct
 import warnings
 import zipfile
 import zlib
@@ -29,10 +30,11 @@ MAX_HEADER_BYTES = 10_000
 MAX_AXES = 32
 _ZIP = b"PK"
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
-_NUMPY_ERRORS = (ValueError, TypeError, KeyError, IndexError, SyntaxError, AttributeError, OverflowError)
-"""What numpy's header parser raises for hostile text."""
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, KeyError)
-"""What zipfile raises for damaged, encrypted or exotic archives."""
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError),
+    *(EOFError, ValueError, KeyError, OverflowError, OSError),
+)
+"""What zipfile raises for damaged, encrypted or exotic archives; OSError where it seeks to impossible places."""
 
 
 class _MalformedError(ValueError):
@@ -50,8 +52,6 @@ def read_arrays(path: Path) -> dict[str, Array]:
             start = file.read(len(_ZIP))
             file.seek(0)
             return _read_npz(file, path) if start == _ZIP else {"": _map_npy(file)}
-        except RecursionError:
-            raise _unsafe(path, "a header that is nested too deep") from None
         except _MalformedError as error:
             raise _unsafe(path, str(error)) from None
 
@@ -131,7 +131,8 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shape, fortran, dtype = read(text)
-    except (*_NUMPY_ERRORS, MemoryError) as error:
+    except Exception as error:
+        # numpy hands the text to Python's own tokenizer and parser, which fail in many ways.
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise _MalformedError(f"a header that cannot be read: {first[:100]}") from None
     return shape, bool(fortran), dtype

@@ -26,6 +26,7 @@ SCHEMA_VERSION = 1
 UNBOUNDED = 1 << 16
 """Columns of what is no terminal: nothing is cut or wrapped there."""
 INDENT = "    "
+MAX_TEXT_COLUMNS = 100
 _SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow"}
 
 
@@ -104,10 +105,20 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, ri
     out = console(sys.stdout)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if index in right else "left", no_wrap=index in right or index == 0)
+        side: Any = "right" if index in right else "left"
+        table.add_column(heading, justify=side, no_wrap=index in right or index == 0, overflow="fold")
     for row in rows:
         table.add_row(*(Text(clean(str(cell))) for cell in row))
     _print_trimmed(out, table)
+
+
+def print_paragraphs(text: str) -> None:
+    """Text in paragraphs, filled to the width of the terminal; indented ones stay as they are."""
+    width = min(console(sys.stdout).width, MAX_TEXT_COLUMNS)
+    for number, paragraph in enumerate(text.split("\n\n")):
+        if number:
+            say()
+        say(paragraph if "\n " in f"\n{paragraph}" else textwrap.fill(paragraph, width, break_on_hyphens=False))
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:

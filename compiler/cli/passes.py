@@ -23,9 +23,10 @@ Examples:
 @json_option
 def passes(name: str | None, as_json: bool) -> int:
     """List the passes and the pipelines of the targets, or show one pass with its options."""
+    from ...passes.pipeline import parse_pipeline
     from ...passes.registry import PASSES, load
     from ..named_pipelines import named_pipelines
-    from .console import print_json, print_table, say
+    from .console import print_json, print_paragraphs, print_table, say
 
     if name is not None:
         described = _described(load(name))
@@ -43,7 +44,7 @@ def passes(name: str | None, as_json: bool) -> int:
     for title, text in pipelines.items():
         say()
         say(f"pipeline {title}:")
-        say("  " + text.replace("},", "},\n  "))
+        print_paragraphs(", ".join(map(str, parse_pipeline(text).passes)))
     return 0
 
 
@@ -69,11 +70,11 @@ def _described(pass_class: type[Pass]) -> dict[str, Any]:
 
 
 def _print_pass(described: dict[str, Any]) -> None:
-    from .console import print_table, say
+    from .console import print_paragraphs, print_table, say
 
     say(described["name"])
     say()
-    say(described["text"])
+    print_paragraphs(described["text"])
     if described["establishes"]:
         say()
         say(f"Afterwards the rules of the stage {described['establishes']} hold.")

@@ -72,7 +72,7 @@ def _port(port: Mapping[str, Any]) -> str:
 def print_layers(rows: Sequence[Mapping[str, Any]]) -> None:
     """The table of layers."""
     print_table(
-        ["#", "layer", "kind", "result", "piece", "pieces", "PEs", "tasks", "MACs", "moved"],
+        ["#", "layer", "kind", "result", "piece", "pieces", "PEs", "tasks", "MACs"],
         [
             (
                 index,
@@ -84,11 +84,10 @@ def print_layers(rows: Sequence[Mapping[str, Any]]) -> None:
                 row["processing_elements"],
                 row["tasks"],
                 count_text(row["macs_scheduled"]),
-                bytes_text(row["bytes_moved"]),
             )
             for index, row in enumerate(rows)
         ],
-        right=(0, 5, 6, 7, 8, 9),
+        right=(0, 5, 6, 7, 8),
     )
 
 

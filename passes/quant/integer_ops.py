@@ -40,7 +40,7 @@ class Unfit(Exception):
 
 @frozen
 class Lowering:
-    """Where the integer operations go and what the result must be."""
+    """Where the integer operations go, what the result must be, and how lower-qdq was asked to rescale."""
 
     rewriter: Rewriter
     anchor: QuantizeOp
@@ -48,7 +48,7 @@ class Lowering:
     low: int
     high: int
     location: Location
-    rescale_float: bool = False
+    rounding: str = "multiplier"
 
     def insert(self, op: OpT) -> OpT:
         """Inserts an operation that stands for the float one."""
@@ -63,17 +63,24 @@ class Lowering:
     def rescale(self, x: Value, scale: float, weights: Array | None = None, axis: int = 1) -> Value:
         """The rescale of `x`, whose unit is `scale` (times one of `weights` per index of `axis`), to the target.
 
-        With `rescale_float` the ratio is formed in f32, factor by factor, as onnxruntime forms it.
+        With float rounding the ratio is formed in f32, factor by factor, as onnxruntime forms it. Raises Unfit for a
+        ratio that is no power of two where there are shifts alone.
         """
         factors = np.array(1.0) if weights is None else weights
         if factors.ndim and np.all(factors == factors.flat[0]):
             factors = factors.reshape(-1)[0]
-        if self.rescale_float:
+        if self.rounding == "float":
             single = np.float32(scale) * np.asarray(factors, np.float32) / np.float32(self.target.scale)
             return self.insert(
                 quant.RescaleFloatOp(x=x, scale=np.asarray(single, np.float32), axis=axis, **self.limits)
             ).out
-        multiplier, shift = fixed_multiplier(scale * np.asarray(factors, np.float64) / self.target.scale)
+        ratio = scale * np.asarray(factors, np.float64) / self.target.scale
+        if self.rounding == "shift" and np.any(np.frexp(ratio)[0] != 0.5):
+            raise Unfit(
+                f"a ratio of {float(ratio.flat[0]):g} between scales, which is no power of two",
+                help="build with --rescale multiplier, or give the model scales that are powers of two",
+            )
+        multiplier, shift = fixed_multiplier(ratio)
         return self.insert(quant.RescaleOp(x=x, multiplier=multiplier, shift=shift, axis=axis, **self.limits)).out
 
     def adapt(self, x: Value) -> Value:
@@ -313,7 +320,7 @@ def _matmul(op: Operation | None, bias: Value | None, lowering: Lowering) -> Val
 
 def _add(op: nn.AddOp | nn.SubOp, lowering: Lowering) -> Value:
     a, b = _pair(op, lowering)
-    if lowering.rescale_float:
+    if lowering.rounding == "float":
         return _add_float(a, b, isinstance(op, nn.SubOp), lowering)
     ratios = np.array([quant.uniform(a).scale, quant.uniform(b).scale]) / lowering.target.scale
     # One shift for both sides; 20 bits of fraction leave room for 16 bit operands in 64 bit sums.
@@ -521,7 +528,11 @@ def _prelu(op: nn.PReluOp, lowering: Lowering) -> Value:
 
 
 def _clamp(op: nn.ClampOp, lowering: Lowering) -> Value:
-    return _table(op, 0, lowering)
+    x = integers(op.x)
+    if quant.uniform(x).storage.width == 8:
+        return _table(op, 0, lowering)
+    low, high = _limits(op, lowering.target)
+    return evolve(lowering, low=max(low, lowering.low), high=max(min(high, lowering.high), low)).adapt(x)
 
 
 def _plain_matmul(op: nn.MatMulOp, lowering: Lowering) -> Value:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...ir.core import Operation
 from ...ir.diagnostics import Diagnostic, ModelError
-from ...ir.dialects import nn
+from ...ir.dialects import nn, quant
 from ...ir.dialects.builtin import ConstantOp, ModuleOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp, UniformType
 from ...ir.rewriter import Rewriter
@@ -37,8 +37,9 @@ class LowerQdq(Pass):
     establishes: ClassVar[str | None] = "fixed-point"
     rescale: str = option(
         "multiplier",
-        help="multiplier: round once by multiplier and shift; float: in f32, as onnxruntime does",
-        choices=("multiplier", "float"),
+        help="multiplier: round once by multiplier and shift; shift: the same, but refuse ratios of scales that are no "
+        "power of two; float: in f32, as onnxruntime does",
+        choices=("multiplier", "shift", "float"),
     )
 
     def run(self, module: ModuleOp, context: PassContext) -> None:
@@ -49,6 +50,8 @@ class LowerQdq(Pass):
         for op in body.ops:
             if isinstance(op, QuantizeOp) and op.scale.ndim == 0:
                 self._lower(op, rewriter, unfit)
+            if isinstance(op, nn.MaxPool2dOp) and isinstance(op.x.element, UniformType):
+                rewriter.replace_with(op, quant.MaxPool2dOp.create([op.x], op.attributes))
         remove_dead(module, rewriter)
         refused = [op for op in body.ops if not isinstance(op, QuantizeOp | DequantizeOp) and _touches_floats(op)]
         problems = [self._refusal(op, unfit.get(op, NO_SCALE)) for op in refused]
@@ -91,7 +94,7 @@ class LowerQdq(Pass):
             rewriter.replace_with(op, StorageCastOp(x=constant.out, to=target))
             return
         limits = target.storage.low, target.storage.high
-        lowering = Lowering(rewriter, op, target, *limits, source.location, self.rescale == "float")
+        lowering = Lowering(rewriter, op, target, *limits, source.location, self.rescale)
         try:
             result = lower_value(op.x, lowering)
         except Unfit as error:

@@ -83,6 +83,5 @@ def weight_scales(weight: Array, axis: int, scheme: Scheme, least: Array, larges
     scale = np.maximum(np.maximum(for_range, for_sum), least)
     scale = np.where(scale > 0, scale, 1.0)
     if scheme.power_of_two:
-        return (2.0 ** np.ceil(np.log2(scale))).astype(np.float32)
-    rounded = scale.astype(np.float32)
-    return np.maximum(rounded, np.finfo(np.float32).tiny)
+        scale = 2.0 ** np.ceil(np.log2(scale))
+    return np.maximum(scale.astype(np.float32), np.finfo(np.float32).tiny)

@@ -50,8 +50,9 @@ class ArmClocks:
 class NocClocks:
     """The mesh: a router for each of `rows` x `columns` positions, numbered row by row.
 
-    `router_of_pe` is int64[PEs]; `attach` is int64[DRAM ports, routers]: where packets between a port and a router enter
-    or leave the mesh. A router, or with `per_lane` each of its outgoing links, passes `packets` in `clocks` PE clocks.
+    `router_of_pe` is int64[PEs]; `attach` is int64[DRAM ports, routers]: where packets between a port and a router
+    enter or leave the mesh. A router, or with `per_lane` each of its outgoing links, passes `packets` packets in
+    `clocks` PE clocks.
     """
 
     rows: int

@@ -50,7 +50,7 @@ def mac_work(shapes: Table, mac: MacClocks) -> MacWork:
     # The filter block is filled up to whole groups, and so are its results.
     written = np.where(conv, mac.rows, np.minimum(lines, mac.rows))
     words = max(mac.result_bytes_per_clock // SUM_BYTES, 1)
-    per_row = width // mac.columns * ceil_div(mac.columns, words) + ceil_div(width % mac.columns, words)
+    per_row = width // mac.columns * -(-mac.columns // words) + ceil_div(width % mac.columns, words)
     results = passes * written * per_row
     busy = conv | depthwise | matmul
     stall = np.where(taps == 1, mac.conv_1x1_stall, mac.conv_stall)

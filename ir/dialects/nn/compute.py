@@ -49,6 +49,12 @@ def conv_result_shape(op: Windowed, x: Value, weight: Value, bias: Value | None,
     return (batch, filters, *op.window_shape((height, width), tuple(kernel)))
 
 
+def pool_result_shape(op: Windowed, x: Value, kernel: tuple[int, ...], *, ceil: bool) -> tuple[int, ...]:
+    """The shape of a pooling's result."""
+    batch, channels, height, width = x.shape
+    return (batch, channels, *op.window_shape((height, width), kernel, ceil=ceil))
+
+
 class Conv2dOp(Windowed):
     """Cross-correlation of x [N, C, H, W] with weight [O, C / groups, KH, KW], plus bias [O]."""
 
@@ -162,9 +168,7 @@ class MaxPool2dOp(Windowed):
     out: Value = result()
 
     def infer(self) -> tuple[Type, ...]:
-        batch, channels, *size = self.x.shape
-        rows, columns = self.window_shape(tuple(size), self.kernel, ceil=self.ceil)
-        return (self.x.tensor.with_shape((batch, channels, rows, columns)),)
+        return (self.x.tensor.with_shape(pool_result_shape(self, self.x, self.kernel, ceil=self.ceil)),)
 
 
 class AvgPool2dOp(Windowed):
@@ -178,9 +182,7 @@ class AvgPool2dOp(Windowed):
     out: Value = result()
 
     def infer(self) -> tuple[Type, ...]:
-        batch, channels, *size = self.x.shape
-        rows, columns = self.window_shape(tuple(size), self.kernel, ceil=self.ceil)
-        return (self.x.tensor.with_shape((batch, channels, rows, columns)),)
+        return (self.x.tensor.with_shape(pool_result_shape(self, self.x, self.kernel, ceil=self.ceil)),)
 
 
 class LrnOp(Operation):
