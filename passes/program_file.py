@@ -6,6 +6,7 @@ import io
 import math
 import os
 import tempfile
+import tokenize
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -98,7 +99,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {entry.filename.removesuffix(".npy"): _read_array(archive, entry) for entry in archive.infolist()}
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, OSError, tokenize.TokenError) as error:
         raise UnsafeInput(Diagnostic("SNC0394", f"the file of arrays is corrupt: {error}", node=str(path))) from None
 
 

@@ -24,8 +24,8 @@ PACKINGS = {"conv": Packing.FILTER, "depthwise": Packing.ROWS, "matmul": Packing
 class Records:
     """n records in DRAM: where each lies, its bytes, and where its components start inside it.
 
-    `weights` is the offset of the filter block, `parameters[i]` that of stage i's parameters. A record is `lines` lines,
-    `pitch` bytes apart; nobody writes what lies between them.
+    `weights` is the offset of the filter block, `parameters[i]` that of stage i's parameters. A record consists of
+    `lines` lines, `pitch` bytes apart; nobody writes what lies between them.
     """
 
     buffer: Array
@@ -97,14 +97,13 @@ def fixed_record(rows: Rows, dram: Dram, layer: int, parameters: list[Parameter]
     if not fixed:
         return None
     places: dict[int, Array] = {}
+    padded: list[Array] = []
     offset = 0
     for entry in fixed:
         places[entry.stage] = np.array([offset])
-        offset += int(align(entry.record_bytes, WORD_BYTES))
-    padded = [
-        np.pad(entry.values.reshape(-1).view(np.uint8), (0, int(align(entry.record_bytes, WORD_BYTES)) - entry.record_bytes))
-        for entry in fixed
-    ]
+        data = entry.values.reshape(-1).view(np.uint8)
+        padded.append(np.pad(data, (0, -data.size % WORD_BYTES)))
+        offset += padded[-1].size
     port = dram.next_port()
     address = np.array([dram.take(port, offset)])
     buffer = rows.buffers(np.array([rows.processing_elements + port]), BufferKind.PARAMETERS, layer, address, offset)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ir.dialects import quant
-from ...ir.dialects.quant import UniformType, uniform
+from ...ir.dialects.quant import UniformType
 from ...ir.dialects.spinn2_tables import ELEMENT_DTYPES, SHAPE, BufferKind, Element, Kernel, Phase
 from ...passes.tile.demand import (
     Demand,
@@ -21,8 +20,9 @@ from ...passes.tile.demand import (
     source_pitches,
     stage_pitches,
 )
-from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, Source, Stage, align, source_boxes, stage_boxes
+from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, Source, align, source_boxes, stage_boxes
 from .constants import Records, fixed_record, line_boxes
+from .kernels import I32_LIMITS, IDENTITY, stage_columns, swapped
 from .maps import FeatureMap, Tiles, overlap
 from .memory import Dram
 from .rows import Rows, records
@@ -30,8 +30,6 @@ from .rows import Rows, records
 Array = NDArray[Any]
 Operand = tuple[Array, Array]
 """Buffers and addresses."""
-
-I32_LIMITS = (-(1 << 31), (1 << 31) - 1)
 
 
 def element(dtype: np.dtype[Any]) -> int:
@@ -360,12 +358,7 @@ class BlockEmitter:
         identity: bool = False,
     ) -> tuple[Operand, tuple[Array, Array]]:
         stage = self.plan.stages[position]
-        size = 4 if identity else None
-        y_channel, y_row, _ = (
-            stage_pitches(self.plan, position, boxes, size)
-            if not (position == 0 and not identity and self.plan.on_mac_array)
-            else stage_pitches(self.plan, position, boxes)
-        )
+        y_channel, y_row, _ = stage_pitches(self.plan, position, boxes)
         channels, rows, columns = extents(boxes)
         channels_in, rows_in, columns_in = extents(before)
         source_dtype = self._running_dtype(position, identity=identity)
@@ -391,7 +384,7 @@ class BlockEmitter:
             "y_channel": y_channel,
             "y_row": y_row,
         }
-        shape |= self._meaning(stage, position, before, boxes, identity=identity)
+        shape |= IDENTITY if identity else stage_columns(stage, before, boxes, self._record_bytes(position))
         operands: dict[str, Array | int] = {
             "a": running[0],
             "a_address": running[1],
@@ -412,71 +405,20 @@ class BlockEmitter:
             }
             operands |= {"b": second[0], "b_address": second[1]}
             if stage.swapped:
-                shape, operands = _swapped(shape), _swapped(operands)
+                shape, operands = swapped(shape), swapped(operands)
         self.rows.tasks(self.layer, self.pes[q], Phase.POST, records(SHAPE, len(q), shape), operands)
         return (target[0][q], target[1][q]), (y_channel, y_row)
+
+    def _record_bytes(self, position: int) -> int:
+        """Bytes from channel to channel of a stage's parameters; 0 where all channels share them."""
+        own = (entry.record_bytes for entry in self.parameters if entry.stage == position and entry.per_channel)
+        return next(own, 0)
 
     def _running_dtype(self, position: int, *, identity: bool) -> np.dtype[Any]:
         """The type of what a stage reads first."""
         if identity or (position == 1 and self.plan.on_mac_array):
             return np.dtype(np.int32)
         return self.plan.stages[position - 1].dtype if position else self.plan.first.dtype
-
-    def _meaning(
-        self, stage: Stage, position: int, before: Boxes, boxes: Boxes, *, identity: bool
-    ) -> dict[str, Array | int]:
-        """Kernel, zero points, limits and what else the operation says."""
-        op = stage.op
-        if identity:
-            return {
-                "kernel": int(Kernel.REQUANTIZE),
-                "p_pitch": 12,
-                "low": I32_LIMITS[0],
-                "high": I32_LIMITS[1],
-            }
-        common: dict[str, Array | int] = {}
-        if isinstance(op, quant.Limited):
-            common = {"low": op.low, "high": op.high, "zero_y": op.target.zero_point}
-        pitch = next(
-            (entry.record_bytes for entry in self.parameters if entry.stage == position and entry.per_channel), 0
-        )
-        info = np.iinfo(stage.dtype)
-        whole: dict[str, Array | int] = {"low": int(info.min), "high": int(info.max)}
-        match op:
-            case quant.RescaleOp():
-                kind = op.x.element
-                zero = kind.zero_point if isinstance(kind, UniformType) else 0
-                return common | {"kernel": int(Kernel.REQUANTIZE), "zero_a": zero, "p_pitch": pitch}
-            case quant.RescaleFloatOp():
-                kind = op.x.element
-                zero = kind.zero_point if isinstance(kind, UniformType) else 0
-                return common | {"kernel": int(Kernel.REQUANTIZE_FLOAT), "zero_a": zero, "p_pitch": pitch}
-            case quant.AddFloatOp():
-                return common | {"kernel": int(Kernel.ADD_FLOAT)}
-            case quant.AddOp() | quant.MulOp():
-                code = Kernel.ADD if isinstance(op, quant.AddOp) else Kernel.MUL
-                zeros = {"zero_a": uniform(op.lhs).zero_point, "zero_b": uniform(op.rhs).zero_point}
-                return common | zeros | {"kernel": int(code)}
-            case quant.ExtremumOp():
-                return whole | {"kernel": int(Kernel.MAXIMUM if op.maximum else Kernel.MINIMUM)}
-            case quant.TableOp():
-                return common | {"kernel": int(Kernel.TABLE), "p_pitch": pitch}
-            case quant.MaxPool2dOp():
-                return whole | {"kernel": int(Kernel.MAX_POOL)} | _pads(stage, before, boxes)
-            case quant.AvgPool2dOp():
-                zero = uniform(op.x).zero_point
-                extra = {"kernel": int(Kernel.AVG_POOL), "zero_a": zero, "count": op.count}
-                return common | extra | _pads(stage, before, boxes)
-            case quant.SoftmaxOp():
-                return common | {"kernel": int(Kernel.SOFTMAX)}
-            case quant.LrnOp():
-                return common | {
-                    "kernel": int(Kernel.LRN),
-                    "kernel_h": op.size,
-                    "zero_a": uniform(op.x).zero_point,
-                }
-            case _:
-                raise ValueError(f"{op} has no task")
 
     def _store(self, q: Array, boxes: Boxes, running: Operand, pitches: tuple[Array, Array]) -> None:
         view = self.plan.view
@@ -491,20 +433,3 @@ class BlockEmitter:
             found.map_buffer,
             found.map_address,
         )
-
-
-OPERAND_COLUMNS = ("type", "channel", "row", "column", "address")
-
-
-def _swapped(columns: dict[str, Array | int]) -> dict[str, Array | int]:
-    """The columns with operands a and b exchanged; zero points already follow the operation."""
-    names = {"a": "b", "b": "a"}
-    names |= {f"{one}_{name}": f"{other}_{name}" for name in OPERAND_COLUMNS for one, other in (("a", "b"), ("b", "a"))}
-    return {names.get(name, name): values for name, values in columns.items()}
-
-
-def _pads(stage: Stage, before: Boxes, boxes: Boxes) -> dict[str, Array | int]:
-    """Rows and columns between the first window's start and the tile's start (the tile is cut at the map's edge)."""
-    start = boxes[:, 1:, 0] * np.array(stage.window.stride) - np.array(stage.window.before)
-    padding = before[:, 1:, 0] - start
-    return {"pad_top": padding[:, 0], "pad_left": padding[:, 1]}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...ir.core import Operation, Value
 from ...ir.dialects import nn
 from ...ir.dialects.builtin import ConstantOp, FuncOp
-from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp
+from ...ir.dialects.quant import QuantizeOp, StorageCastOp
 from ...ir.dialects.spinn2_tables import BufferKind
 from ...ir.dialects.tile import BlockOp
 from ...passes.tile.geometry import Plan, View, storage_dtype
@@ -87,13 +87,11 @@ def _made_here(value: Value) -> bool:
     return isinstance(owner, BlockOp) or (owner is not None and owner.name.startswith("nn."))
 
 
-def place_maps(
-    main: FuncOp, plans: dict[Operation, Plan], placement: Placement, *, banded: bool, keep_on_chip: bool
-) -> None:
+def place_maps(main: FuncOp, plans: dict[Operation, Plan], placement: Placement, *, keep_on_chip: bool) -> None:
     """Gives every value a map.
 
     A map that only blocks touch, all as the same planes, goes to the storage PEs (`keep_on_chip`) while it fits, else
-    in bands behind all DRAM ports (`banded`); all others lie whole behind one port.
+    in bands behind all DRAM ports; all others lie whole behind one port.
     """
     placement.aliases = find_aliases(main)
     order = {op: number for number, op in enumerate(main.body.ops)}
@@ -108,7 +106,7 @@ def place_maps(
         if view is not None and keep_on_chip and isinstance(value.owner, BlockOp):
             last = max((order[user] for user in value.users), default=order[value.owner])
             found = _in_storage(placement, view, kind.itemsize, order[value.owner], last)
-        if found is None and view is not None and banded:
+        if found is None and view is not None:
             found = _in_bands(placement, view, kind.itemsize)
         if found is None:
             found = _whole(placement, value.tensor.size, kind.itemsize)
@@ -193,8 +191,3 @@ def _whole(placement: Placement, size: int, itemsize: int) -> FeatureMap:
     memory = np.array([placement.rows.processing_elements + port])
     buffer = placement.rows.buffers(memory, BufferKind.MAP, 0, address, size * itemsize)
     return FeatureMap(itemsize, size, dense=(int(buffer[0]), address))
-
-
-def is_output(value: Value) -> bool:
-    """Whether the network returns a value, as it is or dequantized."""
-    return any(isinstance(user, DequantizeOp) or user.name == "builtin.return" for user in value.users)

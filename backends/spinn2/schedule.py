@@ -64,7 +64,7 @@ def schedule(module: ModuleOp, machine: Machine, mapping: str) -> Program:
     plans: dict[Operation, Plan] = {op: plan_block(op) for op in main.body.ops if isinstance(op, BlockOp)}
     layers: list[str] = []
     try:
-        place_maps(main, plans, placement, banded=True, keep_on_chip=on_chip)
+        place_maps(main, plans, placement, keep_on_chip=on_chip)
         elements = compute_elements(machine, mapping)
         for op in main.body.ops:
             _schedule_op(op, plans, placement, elements, layers, machine, on_chip=on_chip)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,11 +145,28 @@ def _artefact(
     from ..executable import load
 
     executable = load(file)
-    if threads is not None:
-        os.environ["SNC_THREADS"] = str(threads)
     chosen = executable.interpret if interpret else executable.run
-    names = [port.name for port in executable.outputs]
-    return executable.inputs, names, lambda arrays: chosen(arrays, integers=integers)
+
+    def runner(arrays: Sequence[Array]) -> list[Array]:
+        with _threads(threads):
+            return chosen(arrays, integers=integers)
+
+    return executable.inputs, [port.name for port in executable.outputs], runner
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Lets SNC_THREADS, which the executor reads when it is made, be `number` for a while."""
+    before = os.environ.get("SNC_THREADS")
+    if number is not None:
+        os.environ["SNC_THREADS"] = str(number)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["SNC_THREADS"] = before
+        else:
+            os.environ.pop("SNC_THREADS", None)
 
 
 def _model(

@@ -14,7 +14,7 @@ from ...ir.dialects.builtin import FuncOp, ModuleOp
 from ...ir.rewriter import Rewriter
 from ...ir.spec import FLOATS
 from ..base import Pass, PassContext, option
-from .values import needs_range
+from .values import check_constants, needs_range
 
 RANGE = "quant.range"
 """Attribute of an operation: least and greatest value of its one result."""
@@ -53,6 +53,7 @@ class Calibrate(Pass):
                     help="give samples (snc build --calibrate data.npz) or a model that carries its own scales",
                 )
             )
+        check_constants(main)
         ranges = context.calibration.ranges(module, self.method)
         self._check_finite(main, ranges)
         rewriter = Rewriter()

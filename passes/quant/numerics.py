@@ -48,9 +48,7 @@ class Scheme:
         return UniformType(kind, scale, min(max(zero, kind.low), kind.high))
 
 
-def fixed_multiplier(
-    real: Array, *, bits: int = MULTIPLIER_BITS, max_shift: int = MAX_SHIFT
-) -> tuple[Array, Array]:
+def fixed_multiplier(real: Array, *, bits: int = MULTIPLIER_BITS, max_shift: int = MAX_SHIFT) -> tuple[Array, Array]:
     """i32 multipliers and shifts with multiplier / 2^shift next to `real` (each non-negative and finite).
 
     Multipliers have `bits` significant bits where the shift range of 0 .. `max_shift` allows it. A power of two gives

@@ -8,7 +8,7 @@ import numpy as np
 from attrs import frozen
 
 from ...ir.core import Operation, Value
-from ...ir.diagnostics import Diagnostic, ModelError, UsageError
+from ...ir.diagnostics import Diagnostic, UsageError
 from ...ir.dialects import nn
 from ...ir.dialects.builtin import ConstantOp, FuncOp, ModuleOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp, UniformType
@@ -19,7 +19,7 @@ from ...ir.types import I8, I16, U8, U16, FloatType, IntegerType, TensorType
 from ..base import Pass, PassContext, option
 from .calibrate import ARGUMENT_RANGES, RANGE
 from .numerics import Scheme, weight_scales
-from .values import constant_source, is_bias, keeps_scale, needs_range
+from .values import check_constants, constant_source, is_bias, keeps_scale, needs_range
 
 ACTIVATIONS: dict[str, IntegerType] = {"int8": I8, "uint8": U8, "int16": I16, "uint16": U16}
 
@@ -120,28 +120,6 @@ class Quantize(Pass):
         for value in concat.inputs:
             if value in ranges and len(value.uses) == 1 and value.owner is not None and not keeps_scale(value.owner):
                 ranges[value] = whole
-
-
-WEIGHTED = (nn.Conv2dOp, nn.MatMulOp, nn.AddOp, nn.SubOp, nn.MulOp, nn.ConcatOp)
-"""Operations whose constants become integers of a scale of their own."""
-
-
-def check_constants(main: FuncOp) -> None:
-    """Raises ModelError for the constants that no scale fits, as they hold NaN or infinite values."""
-    used = {value.owner for op in main.body.ops if isinstance(op, WEIGHTED) for value in op.operands}
-    problems = [
-        Diagnostic(
-            "SNC0425",
-            "a constant holds NaN or infinite values",
-            node=str(op.location),
-            found=f"{int((~np.isfinite(op.value)).sum())} such values in {op.out.type}",
-            expected="finite numbers",
-        )
-        for op in main.body.ops
-        if isinstance(op, ConstantOp) and op in used and not np.isfinite(op.value).all()
-    ]
-    if problems:
-        raise ModelError(problems)
 
 
 def own_range(main: FuncOp, value: Value) -> tuple[float, float]:

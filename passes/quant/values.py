@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ...ir.core import Operation, Value
+from ...ir.diagnostics import Diagnostic, ModelError
 from ...ir.dialects import nn
-from ...ir.dialects.builtin import ConstantOp
+from ...ir.dialects.builtin import ConstantOp, FuncOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp
 from ...ir.traits import Trait
 from ...ir.types import FloatType, TensorType
@@ -68,3 +71,25 @@ def keeps_scale(op: Operation | None) -> bool:
     if isinstance(op, nn.PadOp):
         return op.mode != "constant" or op.value == 0
     return Trait.MOVEMENT in op.traits or isinstance(op, nn.MaxPool2dOp)
+
+
+WEIGHTED = (nn.Conv2dOp, nn.MatMulOp, nn.AddOp, nn.SubOp, nn.MulOp, nn.ConcatOp)
+"""Operations whose constants become integers of a scale of their own."""
+
+
+def check_constants(main: FuncOp) -> None:
+    """Raises ModelError for the constants that no scale fits, as they hold NaN or infinite values."""
+    used = {value.owner for op in main.body.ops if isinstance(op, WEIGHTED) for value in op.operands}
+    problems = [
+        Diagnostic(
+            "SNC0425",
+            "a constant holds NaN or infinite values",
+            node=str(op.location),
+            found=f"{int((~np.isfinite(op.value)).sum())} such values in {op.out.type}",
+            expected="finite numbers",
+        )
+        for op in main.body.ops
+        if isinstance(op, ConstantOp) and op in used and not np.isfinite(op.value).all()
+    ]
+    if problems:
+        raise ModelError(problems)

@@ -113,10 +113,11 @@ def _rescale_float(index: int, op: quant.RescaleFloatOp, bias: Array | None, cha
     return Parameter(index, True, np.stack([added, scale.view(np.int32)], axis=1))
 
 
-def first_boxes(plan: Plan, boxes: Boxes, reduction: Array) -> Boxes:
+def first_boxes(plan: Plan, boxes: Boxes, reduction: Array, *, inner: bool = False) -> Boxes:
     """The part of the first feature map under `boxes` of the first stage's result; `reduction` is [n, 2].
 
-    Boxes of a convolution reach into the padding, those of a pooling do not.
+    Boxes of a convolution reach into the padding, those of a pooling are cut at the map's edge; with `inner` they are
+    as large as a piece in the middle of the map has them.
     """
     found = window_boxes(boxes, plan.stages[0].window)
     match plan.core:
@@ -131,15 +132,15 @@ def first_boxes(plan: Plan, boxes: Boxes, reduction: Array) -> Boxes:
             found[:, 0, :] = [0, plan.first.view.channels]
         case _:
             pass
-    return found if plan.core in ("conv", "depthwise") else clip_boxes(found, plan.first.view)
+    return found if inner or plan.core in ("conv", "depthwise") else clip_boxes(found, plan.first.view)
 
 
-def stage_pitches(plan: Plan, stage: int, boxes: Boxes, itemsize: int | None = None) -> tuple[Array, Array, Array]:
+def stage_pitches(plan: Plan, stage: int, boxes: Boxes) -> tuple[Array, Array, Array]:
     """Channel pitch, row pitch and bytes of a stage's result tiles; accumulator rows fill whole 16 byte words."""
     entry = plan.stages[stage]
     raw = stage == 0 and plan.on_mac_array
     size = 4 if raw else entry.dtype.itemsize
-    return tile_pitches(boxes, itemsize or size, minor=entry.view.minor, row_unit=MAC_ROW_BYTES if raw else WORD_BYTES)
+    return tile_pitches(boxes, size, minor=entry.view.minor, row_unit=MAC_ROW_BYTES if raw else WORD_BYTES)
 
 
 def first_pitches(plan: Plan, boxes: Boxes) -> tuple[Array, Array, Array]:
@@ -197,7 +198,7 @@ def demand(plan: Plan, tile: Tile) -> Demand:
     boxes = stage_boxes(plan, box)
     if plan.core == "channels":
         span = np.array([[0, plan.first.view.channels]], np.int64)
-    first = int(first_pitches(plan, first_boxes_unclipped(plan, boxes[0], span))[2][0])
+    first = int(first_pitches(plan, first_boxes(plan, boxes[0], span, inner=True))[2][0])
     stages = [int(stage_pitches(plan, i, each)[2][0]) for i, each in enumerate(boxes)]
     found = parameters(plan)
     if any(parameter.stage == 0 for parameter in found) and plan.on_mac_array:
@@ -216,17 +217,6 @@ def demand(plan: Plan, tile: Tile) -> Demand:
         stages=tuple(stages),
         sources=tuple(sources),
     )
-
-
-def first_boxes_unclipped(plan: Plan, boxes: Boxes, reduction: Array) -> Boxes:
-    """As first_boxes, but as large as an inner piece has them, wherever `boxes` lie."""
-    found = window_boxes(boxes, plan.stages[0].window)
-    clipped = first_boxes(plan, boxes, reduction)
-    if plan.core in ("conv", "matmul", "channels"):
-        found[:, 0, :] = clipped[:, 0, :]
-    if plan.core == "matmul":
-        return clipped
-    return found
 
 
 def accumulator_parts(plan: Plan, bits: int) -> int:

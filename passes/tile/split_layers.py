@@ -20,7 +20,6 @@ from .rotation import plan_rotation
 
 Array = NDArray[Any]
 
-MATRIX_COLUMNS = 16
 DRAM_BYTES_PER_CLOCK = 32
 NOC_BYTES_PER_CLOCK = 128
 
@@ -74,23 +73,25 @@ class SplitLayers(Pass):
             tile = self._best(plan, reduction)
             if tile is not None:
                 return tile
-            if plan.core != "conv" or reduction <= FILTER_GROUP:
-                need = demand(plan, self._smallest(plan, reduction))
-                raise ValueError(self._shortage(need))
-            reduction = max(FILTER_GROUP, -(-reduction // 2 // FILTER_GROUP) * FILTER_GROUP)
+            if plan.core != "conv" or reduction == 1:
+                smallest = self._smallest(plan, reduction)
+                raise ValueError(self._shortage(demand(plan, smallest), self._slots(plan, smallest)))
+            half = -(-reduction // 2)
+            reduction = -(-half // FILTER_GROUP) * FILTER_GROUP if reduction > FILTER_GROUP else half
 
-    def _shortage(self, need: Demand) -> str:
+    def _shortage(self, need: Demand, weight_slots: int = 1) -> str:
         parts = {
             "input tile": need.first,
-            "weights": need.weights + need.post,
+            "weights": (need.weights + need.post) * weight_slots,
             "32 bit sums and results": need.partial + sum(need.stages),
             "second operands": sum(need.sources),
             "tables": need.fixed,
         }
         listed = ", ".join(f"{name} {size} bytes" for name, size in parts.items() if size)
+        total = need.total(weight_slots=weight_slots)
         return (
-            f"the smallest piece needs {need.total(weight_slots=1)} bytes ({listed}), a processing element has "
-            f"{self.sram_bytes}; try 8 bits, a smaller input (--shape) or a machine with more SRAM (--machine)"
+            f"the smallest piece needs {total} bytes ({listed}), a processing element has {self.sram_bytes}; "
+            "try 8 bits, a smaller input (--shape) or a machine with more SRAM (--machine)"
         )
 
     def _smallest(self, plan: Plan, reduction: int) -> Tile:

@@ -91,10 +91,16 @@ def walker(features: Features, *, yields: bool) -> str:
     taken, done = (
         code.builder.inttoptr((state + name * WORD).raw, I64.as_pointer()) for name in (State.TAKEN, State.DONE)
     )
-    idle = code.variable(0)
-    with code.repeat_while(lambda: _read(code, taken) < count):
-        number = _read(code, taken)
-        share = shares + number.min(count - 1) * (SHARE_WORDS * WORD)
+    idle, next_share = code.variable(0), code.variable(0)
+
+    def more() -> Value:
+        """Reads the counter once: a second look could see that another thread took the last share."""
+        next_share.set(_read(code, taken))
+        return next_share.get() < count
+
+    with code.repeat_while(more):
+        number = next_share.get()
+        share = shares + number * (SHARE_WORDS * WORD)
         ready = _read(code, done) >= code.load(share + 2 * WORD, I64)
 
         def work(number: Value = number, share: Value = share) -> None:

@@ -30,7 +30,20 @@ from snc.ir.dialects.nn import (
 from snc.ir.location import Location
 from snc.ir.types import F32, TensorType
 
-KINDS = ("conv", "conv_tail", "grouped", "depthwise", "dense", "tokens", "pool", "two_maps", "gate", "table", "rows", "lrn")
+KINDS = (
+    "conv",
+    "conv_tail",
+    "grouped",
+    "depthwise",
+    "dense",
+    "tokens",
+    "pool",
+    "two_maps",
+    "gate",
+    "table",
+    "rows",
+    "lrn",
+)
 
 
 class Layers:

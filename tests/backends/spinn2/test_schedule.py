@@ -33,9 +33,7 @@ OPTIONS = st.builds(
 class TestExactness:
     @settings(max_examples=80)
     @given(nn_modules(), OPTIONS, small_machines(least_bytes=2048))
-    def test_networks_on_machines_of_any_size(
-        self, module: ModuleOp, options: Spinn2Options, machine: Machine
-    ) -> None:
+    def test_networks_on_machines_of_any_size(self, module: ModuleOp, options: Spinn2Options, machine: Machine) -> None:
         try:
             fixed, program = compile_module(module, options, machine)
         except DoesNotFit as error:

@@ -157,14 +157,14 @@ class TestProcess:
 
     def test_terminals_see_colours_and_progress(self, tmp_path: Path) -> None:
         net = save(conv_net(), tmp_path / "net.onnx")
-        seen = on_terminal(["build", str(net), "-o", str(tmp_path / "net.snc")])
+        seen = on_terminal(["build", net.name])
         assert "\x1b[1;33mwarning" in seen and "..." in seen
         plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
         assert max(len(line) for line in plain.replace("\r", "\n").split("\n")) <= 80
 
     def test_no_color_is_respected(self, tmp_path: Path) -> None:
         net = save(conv_net(), tmp_path / "net.onnx")
-        seen = on_terminal(["build", str(net), "-o", str(tmp_path / "net.snc")], NO_COLOR="1")
+        seen = on_terminal(["build", net.name], NO_COLOR="1")
         assert "warning[SNC0422]" in seen and not re.search(r"\x1b\[[0-9;]*m", seen)
 
     def test_start_is_quick(self) -> None:

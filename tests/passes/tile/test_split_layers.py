@@ -1,0 +1,90 @@
+"""Every piece that is chosen fits the memory that it was chosen for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snc.ir.diagnostics import DoesNotFit
+from snc.ir.dialects import nn
+from snc.ir.dialects.builtin import ModuleOp
+from snc.ir.dialects.tile import BlockOp
+from snc.passes.tile.demand import Tile, accumulator_parts, demand
+from snc.passes.tile.form_blocks import FormBlocks
+from snc.passes.tile.geometry import Plan, plan_block
+from snc.passes.tile.split_layers import SplitLayers, uses_reuse
+
+from ...backends.spinn2.compiling import fixed_point
+from ...backends.spinn2.layers import large_layers
+from ..nets import Net, after
+
+
+def split(module: ModuleOp, options: SplitLayers) -> list[tuple[Plan, Tile]]:
+    """Plan and tile of every block."""
+    formed = after(fixed_point(module), FormBlocks(), options)
+    found = []
+    for op in formed.main.body.ops:
+        if isinstance(op, BlockOp):
+            assert op.tile is not None
+            channels, rows, columns, reduction = op.tile
+            found.append((plan_block(op), (channels, rows, columns, reduction)))
+    return found
+
+
+class TestSplitLayers:
+    @settings(max_examples=60)
+    @given(large_layers(), st.integers(300, 600), st.sampled_from((1, 8, 128)), st.booleans())
+    def test_every_piece_fits(self, module: ModuleOp, words: int, elements: int, reuse: bool) -> None:
+        options = SplitLayers(sram_bytes=16 * words, elements=elements, reuse=reuse)
+        for plan, tile in split(module, options):
+            slots = 2 if reuse and uses_reuse(plan, tile) else 1
+            assert demand(plan, tile).total(weight_slots=slots) <= 16 * words
+            assert all(1 <= size <= whole for size, whole in zip(tile[:3], plan.view.shape, strict=True))
+            assert 1 <= tile[3] <= plan.reduction
+
+    def test_input_channels_are_cut_where_nothing_else_helps(self) -> None:
+        net = Net((1, 200, 4, 4))
+        module = net.module(net(nn.Conv2dOp(x=net.x, weight=net.random(4, 200, 3, 3))))
+        ((_, tile),) = split(module, SplitLayers(sram_bytes=8192))
+        assert tile[3] < 200
+        ((_, whole),) = split(module, SplitLayers(sram_bytes=98304))
+        assert whole[3] == 200
+
+    def test_a_shortage_names_the_parts_of_the_need(self) -> None:
+        net = Net((1, 4, 9, 9))
+        module = net.module(net(nn.Conv2dOp(x=net.x, weight=net.random(4, 4, 5, 5))))
+        with pytest.raises(DoesNotFit, match=r"needs \d+ bytes \(input tile \d+ bytes, weights \d+ bytes"):
+            split(module, SplitLayers(sram_bytes=256))
+
+
+class TestAccumulatorParts:
+    def plan(self, weight: np.ndarray) -> Plan:
+        net = Net((1, weight.shape[1], 3, 3))
+        module = net.module(net(nn.Conv2dOp(x=net.x, weight=net.constant(weight))))
+        ((plan, _),) = split(module, SplitLayers())
+        return plan
+
+    def test_parts_are_as_few_as_keep_every_sum_in_range(self) -> None:
+        """Weights of 127 and inputs of -128 .. 127: 64 channels of 9 taps reach 9.4 million, beyond 24 bits signed."""
+        plan = self.plan(np.ones((4, 64, 3, 3), np.float32))
+        assert accumulator_parts(plan, 32) == 1
+        assert accumulator_parts(plan, 29) == 1
+        assert accumulator_parts(plan, 24) == 2
+        assert accumulator_parts(plan, 20) == 22
+
+    def test_real_weights_count_and_not_their_number(self) -> None:
+        weight = np.zeros((4, 64, 3, 3), np.float32)
+        weight[:, 0, 0, 0] = 1
+        assert accumulator_parts(self.plan(weight), 24) == 1
+
+    def test_single_products_that_are_too_large(self) -> None:
+        with pytest.raises(ValueError, match="sums of single products"):
+            accumulator_parts(self.plan(np.ones((4, 2, 3, 3), np.float32)), 14)
+
+    def test_the_pass_cuts_accordingly(self) -> None:
+        net = Net((1, 64, 5, 5))
+        module = net.module(net(nn.Conv2dOp(x=net.x, weight=net.constant(np.ones((4, 64, 3, 3))))))
+        ((_, tile),) = split(module, SplitLayers(accumulator_bits=24))
+        assert tile[3] == 32
