@@ -368,7 +368,11 @@ def _extremum(op: nn.MaximumOp | nn.MinimumOp, lowering: Lowering) -> Value:
 
 
 def _eight_bits(x: Value, lowering: Lowering) -> Value:
-    """`x` in 8 bits over the same range, as tables need it."""
+    """`x` in 8 bits over the same range, as tables need it.
+
+    Networks of 16 bits therefore have activations other than clamps, and softmax, with the accuracy of 8 bits at their
+    inputs: half a step of the range in 255 parts. Their results have 16 bits again.
+    """
     kind = quant.uniform(x)
     if kind.storage.width == 8:
         return x
@@ -450,9 +454,12 @@ def _avg_pool(op: nn.AvgPool2dOp, lowering: Lowering) -> Value:
         (count - 1) * op.strides[i] + op.kernel[i] > op.x.shape[2 + i] + op.pads[i] + op.pads[i + 2]
         for i, count in enumerate((rows, columns))
     )
-    if op.count_pads and hangs_over:
-        raise Unfit("average pooling that counts padding, with windows that hang over the end")
-    x = _single(op.x)
+    x, pads, counted = _single(op.x), op.pads, op.count_pads
+    if counted and hangs_over:
+        # The padding counts, but what lies behind it does not.
+        widths = (0, 0, *pads[:2]), (0, 0, *pads[2:])
+        x = lowering.insert(nn.PadOp(x=x, before=widths[0], after=widths[1])).out
+        pads, counted = (0, 0, 0, 0), False
     # Leaves room in 64 bit for the sum of a whole feature map, and for its number of elements at this shift.
     ratio = np.array(quant.uniform(x).scale / lowering.target.scale)
     multiplier, shift = fixed_multiplier(ratio, bits=24, max_shift=40)
@@ -461,10 +468,10 @@ def _avg_pool(op: nn.AvgPool2dOp, lowering: Lowering) -> Value:
             x=x,
             kernel=op.kernel,
             strides=op.strides,
-            pads=op.pads,
+            pads=pads,
             rows=rows,
             columns=columns,
-            count=op.kernel[0] * op.kernel[1] if op.count_pads else 0,
+            count=op.kernel[0] * op.kernel[1] if counted else 0,
             multiplier=int(multiplier),
             shift=int(shift),
             **lowering.limits,

@@ -53,14 +53,18 @@ class LowerQdq(Pass):
             if isinstance(op, nn.MaxPool2dOp) and isinstance(op.x.element, UniformType):
                 rewriter.replace_with(op, quant.MaxPool2dOp.create([op.x], op.attributes))
         remove_dead(module, rewriter)
-        refused = [op for op in body.ops if not isinstance(op, QuantizeOp | DequantizeOp) and _touches_floats(op)]
+        floats = {op for op in body.ops if not isinstance(op, QuantizeOp | DequantizeOp) and _touches_floats(op)}
+        # What has no reason of its own and reads a refused value is but a consequence.
+        refused = [
+            op
+            for op in body.ops
+            if op in floats and (op in unfit or not any(value.owner in floats for value in op.operands))
+        ]
         problems = [self._refusal(op, unfit.get(op, NO_SCALE)) for op in refused]
         problems += [
             self._refusal(op, Unfit("a quantize inside the network reads a float value"))
             for op in body.ops
-            if isinstance(op, QuantizeOp)
-            and not isinstance(op.x.owner, ConstantOp | None)
-            and op.x.owner not in refused
+            if isinstance(op, QuantizeOp) and not isinstance(op.x.owner, ConstantOp | None) and op.x.owner not in floats
         ]
         problems += [
             self._refusal(op, Unfit(f"{result.type}, which has no elements"))
@@ -97,11 +101,10 @@ class LowerQdq(Pass):
         lowering = Lowering(rewriter, op, target, *limits, source.location, self.rescale)
         try:
             result = lower_value(op.x, lowering)
-        except Unfit as error:
-            unfit[source] = error
-            return
-        except ValueError as error:
-            unfit[source] = Unfit(str(error))
+        except (Unfit, ValueError) as error:
+            core = source.x.owner if isinstance(source, nn.ClampOp) else None
+            culprit = source if core is None or isinstance(core, DequantizeOp) else core
+            unfit[culprit] = error if isinstance(error, Unfit) else Unfit(str(error))
             return
         rewriter.replace(op, result)
 

@@ -23,9 +23,12 @@ from .kernels.layout import (
     Operation,
     Slot,
 )
+from .packed_tiles import packed_tiles
 from .program import Program
 from .touches import BY_CHANNEL, ELEMENT_BYTES, PAIRS, Table, ceil_div, is_kernel
 
+LINE_BYTES = 64
+"""Packed tiles start on cache lines."""
 SOLO_NANOSECONDS = 20_000
 """Steps that cost less run on one thread, together with neighbours that are as cheap."""
 SHARE_NANOSECONDS = 4_000
@@ -40,13 +43,15 @@ Fields = dict[str, Integers]
 @frozen(eq=False)
 class Commands:
     """`records`: int64[shapes + boxes, RECORD_WORDS]; `rows`: int64[tasks + transfers, len(COMMAND)] ordered by step;
-    `steps` and `cost` (nanoseconds, estimated) of each row; `areas`: bytes of each of VARYING_AREAS."""
+    `steps` and `cost` (nanoseconds, estimated) of each row; `areas`: bytes of each of VARYING_AREAS; `arena`: bytes for
+    packed tiles that several rows read."""
 
     records: Integers
     rows: Integers
     steps: Integers
     cost: Integers
     areas: tuple[int, ...]
+    arena: int
 
 
 def image_addresses(program: Program, buffers: npt.NDArray[np.integer], addresses: npt.NDArray[np.integer]) -> Integers:
@@ -229,12 +234,16 @@ def prepare(program: Program, *, dot: bool) -> Commands:
     second[:, 1] = (transfers["box"].astype(np.int64) + len(shapes)) * (RECORD_WORDS * WORD)
     second[:, 2] = transfers["step"]
     second[:, (3, 6)] = transfer_addresses(program)
+    areas = _areas(shapes, f)
+    tile_bytes = -(-areas[VARYING_AREAS.index(Slot.PACKED)] // LINE_BYTES) * LINE_BYTES
+    tiles = packed_tiles(program, first[:, 3:7], second[:, 6], tile_bytes)
+    first[:, 7] = np.where(tiles.place < 0, 0, (tiles.place + 1) * 2 + tiles.kept)
     cost = np.concatenate([_task_cost(shapes, f, operations)[tasks["shape"]], box_cost[transfers["box"]]])
-    # Within a step: rows of one place together, tasks that read one tile in one way next to each other.
+    # Within a step, rows of one place together: they touch the same memory.
     place = np.concatenate([first[:, 3], second[:, 6]])
     order = np.lexsort([np.arange(len(rows)), rows[:, 1], place, rows[:, 2]])
     records = np.concatenate([shape_records, box_records])
-    return Commands(records, rows[order], rows[order, 2], cost[order], _areas(shapes, f))
+    return Commands(records, rows[order], rows[order, 2], cost[order], areas, tiles.arena)
 
 
 def split(commands: Commands, threads: int) -> Integers:

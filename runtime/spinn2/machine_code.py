@@ -61,6 +61,7 @@ class MachineCode:
         self._pool = ThreadPoolExecutor(threads - 1, "snc") if threads > 1 else None
         self._lock = Lock()
         self._scratch = self._new_scratch()
+        self._arena = aligned_bytes(max(commands.arena, ALIGNMENT_BYTES))
         self._state = aligned_bytes(STATE_WORDS * WORD).view(np.int64)
         self._state[:] = 0
         for word, value in (
@@ -71,6 +72,7 @@ class MachineCode:
             (State.COUNT, len(self._shares)),
             (State.SCRATCH, self._scratch.ctypes.data),
             (State.SCRATCH_BYTES, self._scratch.shape[1]),
+            (State.ARENA, self._arena.ctypes.data),
         ):
             self._state[word] = value
 
@@ -85,6 +87,7 @@ class MachineCode:
             header[Slot.OFFSETS] = self._offsets.ctypes.data
             for slot, start in zip(VARYING_AREAS, starts[:-1], strict=True):
                 header[slot] = thread.ctypes.data + int(start)
+            header[Slot.OWN_PACKED] = header[Slot.PACKED]
         return scratch
 
     def run(self) -> None:
@@ -93,8 +96,7 @@ class MachineCode:
             self._run()
 
     def _run(self) -> None:
-        for slot in (Slot.PACKED_RECORD, Slot.TAPS_RECORD):
-            self._scratch[:, slot * WORD : (slot + 1) * WORD] = 0
+        self._scratch[:, Slot.TAPS_RECORD * WORD : (Slot.TAPS_RECORD + 1) * WORD] = 0
         self._state[State.TAKEN] = self._state[State.DONE] = 0
         state = self._state.ctypes.data
         others = [self._pool.submit(self._walk, state, n) for n in range(1, self._threads)] if self._pool else []

@@ -185,6 +185,20 @@ POOLS = {
     ),
     "average": Tiny([node("AveragePool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])]),
     "average_ceil": Tiny([node("AveragePool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)]),
+    "average_ceil_counting_pads": Tiny(
+        [
+            node(
+                "AveragePool",
+                "x",
+                "y",
+                kernel_shape=[3, 3],
+                strides=[2, 2],
+                pads=[1, 0, 1, 1],
+                ceil_mode=1,
+                count_include_pad=1,
+            )
+        ]
+    ),
     "global_max": Tiny([node("GlobalMaxPool", "x", "y")]),
     "mean": Tiny([node("ReduceMean", "x", "y", axes=[2, 3], keepdims=0)], opset=13),
 }

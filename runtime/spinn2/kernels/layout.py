@@ -66,8 +66,12 @@ class Operation(IntEnum):
     FILL = 42
 
 
-COMMAND = ("operation", "record", "step", "a", "b", "p", "y", "unused")
-"""Words of a command: record, a, b, p, y are byte offsets (into the records and into the image)."""
+COMMAND = ("operation", "record", "step", "a", "b", "p", "y", "packed")
+"""Words of a command: record, a, b, p, y are byte offsets (into the records and into the image).
+
+`packed` is 0 for a tile that is packed for this command alone, else 2 * (byte of the arena + 1), plus 1 where the tile
+lies there already.
+"""
 
 
 class Slot(IntEnum):
@@ -80,11 +84,9 @@ class Slot(IntEnum):
     RESULTS = 4
     ROW = 5
     SUMS = 6
-    STEP = 7  # step of the running command
-    PACKED_ADDRESS = 8  # what PACKED and TAPS hold
-    PACKED_RECORD = 9
-    PACKED_STEP = 10
-    TAPS_RECORD = 11
+    OWN_PACKED = 7  # the thread's own area for PACKED
+    KEPT = 8  # 1 when PACKED holds the running command's tile already
+    TAPS_RECORD = 9  # what TAPS holds
 
 
 CHUNK = 512
@@ -113,6 +115,7 @@ class State(IntEnum):
     COUNT = 4  # of shares
     SCRATCH = 5
     SCRATCH_BYTES = 6
+    ARENA = 7  # packed tiles that several commands read
     TAKEN = 16  # shares that a thread has begun; on a cache line of its own, as is
     DONE = 24  # shares that are finished
 

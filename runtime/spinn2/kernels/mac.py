@@ -14,6 +14,8 @@ from .packing import list_taps, pack_ints, pack_quads, unless_packed
 
 DOT_BLOCKS = 6
 """Most blocks of 16 positions that the dot kernel keeps in registers (times 4 filters, of 32 registers)."""
+DOT_CHAINS = 16
+"""Independent sums that cover the latency of a dot product."""
 PLAIN_BLOCKS = 2
 DEPTHWISE_BLOCKS = 4
 FILTERS = 4
@@ -84,18 +86,36 @@ def conv_dot(library: Library) -> IRFunction:
         starts = _starts(frame, library, weights, taps, signed)
 
         def block(position: Value, count: int) -> None:
-            sums = [[frame.variable(start) for _ in range(count)] for start in starts]
+            # A sum waits for the one before it: few blocks need several sums each to keep the multipliers busy.
+            ways = max(1, DOT_CHAINS // (FILTERS * count))
+            zero = frame.constant(INTS, 0)
+            sums = [
+                [[frame.variable(zero if way else start) for _ in range(count)] for start in starts]
+                for way in range(ways)
+            ]
             source = packed + position * 4
-            with frame.loop(taps) as index:
+
+            def tap(index: Value, way: int) -> None:
                 place = source + frame.load(table + index * 8, I64)
                 inputs = [frame.load(place + n * 64, INTS) for n in range(count)]
-                for f, row in enumerate(sums):
+                for f, row in enumerate(sums[way]):
                     four = frame.load(weights + index * 16 + f * 4, I32).splat(LANES)
                     for n, total in enumerate(row):
                         total.set(dot(library, total.get(), inputs[n], four))
-            for f, row in enumerate(sums):
-                for n, total in enumerate(row):
-                    frame.store(results + pitch * f + (position + n * LANES) * 4, total.get())
+
+            whole = taps - taps.remainder(ways) if ways > 1 else taps
+            with frame.loop(whole, step=ways) as index:
+                for way in range(ways):
+                    tap(index + way, way)
+            if ways > 1:
+                with frame.loop(taps, start=whole) as index:
+                    tap(index, 0)
+            for f in range(FILTERS):
+                for n in range(count):
+                    total = sums[0][f][n].get()
+                    for way in range(1, ways):
+                        total = total + sums[way][f][n].get()
+                    frame.store(results + pitch * f + (position + n * LANES) * 4, total)
 
         _position_blocks(frame, DOT_BLOCKS, block)
         _store_results(frame, (channels - first).min(FILTERS), first)
@@ -170,7 +190,6 @@ def conv(library: Library) -> IRFunction:
 def depthwise(library: Library) -> IRFunction:
     """DEPTHWISE: one channel after the other."""
     frame = library.kernel("depthwise")
-    frame.set_slot(Slot.PACKED_RECORD, frame.number(-1))
     list_taps(frame, planes=1)
     channels, taps = frame.fields("channels", "taps")
     weights = frame.slot(Slot.WEIGHTS)

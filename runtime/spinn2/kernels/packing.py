@@ -22,22 +22,8 @@ BYTES = vector(I8, LANES)
 
 
 def unless_packed(frame: Frame, pack: Callable[[], None]) -> None:
-    """Pack the tile unless the last MAC task of this thread packed the same one in the same step.
-
-    Within a step no row writes what another reads, so the tile is still what it was.
-    """
-    step = frame.slot(Slot.STEP)
-    same = frame.slot(Slot.PACKED_ADDRESS).equals(frame.a)
-    same &= frame.slot(Slot.PACKED_RECORD).equals(frame.record)
-    same &= frame.slot(Slot.PACKED_STEP).equals(step)
-
-    def fresh() -> None:
-        frame.set_slot(Slot.PACKED_ADDRESS, frame.a)
-        frame.set_slot(Slot.PACKED_RECORD, frame.record)
-        frame.set_slot(Slot.PACKED_STEP, step)
-        pack()
-
-    frame.either(same, lambda: None, fresh)
+    """Pack the tile unless an earlier command has."""
+    frame.either(frame.slot(Slot.KEPT).equals(1), lambda: None, pack)
 
 
 def list_taps(frame: Frame, planes: int) -> None:

@@ -75,12 +75,15 @@ def walker(features: Features, *, yields: bool) -> str:
 
     image, records, shares = word(State.IMAGE), word(State.RECORDS), word(State.SHARES)
     scratch = word(State.SCRATCH) + thread * word(State.SCRATCH_BYTES)
-    count = word(State.COUNT)
+    count, arena = word(State.COUNT), word(State.ARENA)
 
     def run(row: Value) -> None:
         command = word(State.COMMANDS) + row * (len(COMMAND) * WORD)
-        operation, record, step, *operands = (code.load(command + n * WORD, I64) for n in range(7))
-        code.store(scratch + Slot.STEP * WORD, step)
+        operation, record, _, *operands, packed = (code.load(command + n * WORD, I64) for n in range(len(COMMAND)))
+        own = code.load(scratch + Slot.OWN_PACKED * WORD, I64)
+        shared = arena + packed.logical_shift(1) - 1
+        code.store(scratch + Slot.PACKED * WORD, packed.equals(0).select(own, shared))
+        code.store(scratch + Slot.KEPT * WORD, packed & 1)
         arguments = [scratch, records + record, *(image + operand for operand in operands)]
 
         def call(function: IRFunction) -> None:

@@ -43,6 +43,9 @@ EXACT_SUMS: Mapping[str, Callable[[Net], Value]] = {
     "clamp": lambda net: net(nn.ClampOp(x=net.x, low=-0.5, high=1.5)),
     "max_pool": lambda net: net(nn.MaxPool2dOp(x=net.x, kernel=(3, 2), pads=(1, 0, 0, 1), strides=(2, 1))),
     "avg_pool": lambda net: net(nn.AvgPool2dOp(x=net.x, kernel=(3, 2), pads=(1, 0, 0, 1), count_pads=True)),
+    "avg_pool_beyond_the_padding": lambda net: net(
+        nn.AvgPool2dOp(x=net.x, kernel=(3, 3), pads=(1, 0, 1, 1), strides=(2, 2), ceil=True, count_pads=True)
+    ),
     "concat": lambda net: net(nn.ConcatOp(inputs=(net.x, net.body.arguments[1]), axis=1)),
     "concat_constant": lambda net: net(nn.ConcatOp(inputs=(net.random(1, 2, 6, 5), net.x), axis=1)),
     "pad": lambda net: net(nn.PadOp(x=net.x, before=(0, 1, 0, 2), after=(0, 0, 1, 0), value=0.7)),
@@ -201,6 +204,15 @@ class TestRefusal:
         with pytest.raises(ModelError) as error:
             after(module, LowerQdq())
         assert [each.message.split()[0] for each in error.value.diagnostics] == ["nn.div", "nn.reduce"]
+
+    def test_the_reason_stands_at_the_operation_and_not_at_what_follows(self) -> None:
+        net = Net((1, 3))
+        x = qdq(net, net.x, 0.1)
+        quotient = net(nn.ClampOp(x=net(nn.DivOp(lhs=x, rhs=x)), low=0.0, high=1.0))
+        with pytest.raises(ModelError) as error:
+            after(net.module(qdq(net, quotient, 0.1)), LowerQdq())
+        (only_one,) = error.value.diagnostics
+        assert only_one.message.startswith("nn.div") and "no integer rule" in only_one.found
 
     def test_tensors_without_elements(self) -> None:
         net = Net((1, 3))
