@@ -97,7 +97,7 @@ def build(
         progress("write")
         executable.save(path)
     watch.report()
-    print_diagnostics(executable.notes)
+    print_diagnostics(note for note in executable.notes if verbose or note.severity != "note")
     file_bytes = path.stat().st_size
     if as_json:
         passes = [{"pass": text, "seconds": seconds} for text, seconds in watch.timing.rows]

@@ -55,9 +55,9 @@ def check(
         print_json("check", {"model": str(model), "target": target}, code=code, notes=found)
         return code
     print_diagnostics(found, product=True)
-    errors = sum(note.severity == "error" for note in found)
+    errors, warnings = (sum(note.severity == word for note in found) for word in ("error", "warning"))
     verdict = {0: "builds", 1: "is refused", 3: "does not fit"}[code]
-    say(f"{model} {verdict} for {target}: {_count(errors, 'error')}, {_count(len(found) - errors, 'warning')}")
+    say(f"{model} {verdict} for {target}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
     return code
 
 

@@ -167,9 +167,9 @@ def _batch_of_one(entry: DeclaredInput) -> Diagnostic:
     sizes = ",".join(str(size) if axis else "N" for axis, size in enumerate(entry.dimensions))
     return Diagnostic(
         BATCH_OF_ONE,
-        "the batch is free and taken as 1",
+        "the batch is free and taken as 1; any number of samples runs one after the other",
         found=_text(entry.dimensions),
         help=f"add --shape {entry.name}={sizes} for a batch of N",
         node=entry.name,
-        severity="warning",
+        severity="note",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ...ir.core import Operation, Value
 from ...ir.dialects.nn import (
     Binary,
@@ -133,7 +135,7 @@ class ConcatWithoutEmpty(RewritePattern):
 class MovementOfWeights(RewritePattern):
     """transpose(dequantize(constant)) is dequantize(transpose(constant)), so that quantised weights can move.
 
-    The same for a reshape where one scale holds for the whole tensor.
+    The same for a reshape where one scale holds for the whole tensor, or where the axis of the scales stays whole.
     """
 
     def match_and_rewrite(self, op: Operation, rewriter: Rewriter) -> None:
@@ -144,12 +146,22 @@ class MovementOfWeights(RewritePattern):
             return
         attributes = dict(inner.attributes)
         if inner.scale.ndim:
-            if isinstance(op, ReshapeOp):
-                return
             axis = normal_axis(inner.axis, op.x.tensor.rank)
-            attributes["axis"] = INT.encode(op.permutation.index(axis))
+            moved_axis = op.permutation.index(axis) if isinstance(op, TransposeOp) else _kept_axis(op, axis)
+            if moved_axis is None:
+                return
+            attributes["axis"] = INT.encode(moved_axis)
         moved = rewriter.insert_before(op, type(op).create([inner.x], op.attributes, location=op.location))
         rewriter.replace_with(op, DequantizeOp.create([moved.result], attributes), inner)
+
+
+def _kept_axis(op: ReshapeOp, axis: int) -> int | None:
+    """Which axis of a reshape's result is axis `axis` of its input; None when that axis is split or joined."""
+    before, size = math.prod(op.x.shape[:axis]), op.x.shape[axis]
+    for index, found in enumerate(op.shape):
+        if found == size and math.prod(op.shape[:index]) == before:
+            return index
+    return None
 
 
 CHAINS: tuple[RewritePattern, ...] = (

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from ...ir.dialects.spinn2_tables import MAC_KERNELS, NO_BUFFER, Copy
+from ...ir.dialects.spinn2_tables import MAC_KERNELS, NO_BUFFER, BufferKind, Copy
 from .arm_clocks import arm_clocks
 from .clocks import Clocks, Integers
 from .mac_clocks import mac_work
@@ -208,8 +208,11 @@ def _move_flows(program: Program, moves: Moves, group: Integers, clocks: Clocks)
         keys = np.stack([group[crossing], field(rows, "box"), field(rows, "src"), field(rows, "src_address")], axis=1)
         stream = base + np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
     sent = Flows(group[crossing], moves.start[crossing], moves.end[crossing], moves.packets[crossing], stream)
-    asked = np.flatnonzero(moves.source[crossing] >= elements)
-    request = np.full(len(asked), noc.request_packets, np.int64)
+    # Nobody sends on behalf of a map: its packets are asked for one by one, by the transfer where DRAM's own DMA streams.
+    passive = np.isin(program.transfers["src"][crossing], np.flatnonzero(program.buffers["kind"] == BufferKind.MAP))
+    streamed = moves.source[crossing] >= elements
+    asked = np.flatnonzero(passive | streamed)
+    request = np.where(streamed, 1, sent.packets)[asked] * noc.request_packets
     own = base + len(crossing) + np.arange(len(asked), dtype=np.int64)
     back = Flows(sent.group[asked], sent.end[asked], sent.start[asked], request, own)
     return [sent, back]

@@ -87,7 +87,7 @@ class TestRefusal:
     def test_check_lists_what_import_raises(self) -> None:
         proto = model([helper.make_node("Sin", ["x"], ["y"], name="n")], {"x": ["batch", 2]}, ["y"])
         assert [(entry.code, entry.severity) for entry in check_model(proto)] == [
-            ("SNC0131", "warning"),
+            ("SNC0131", "note"),
             ("SNC0101", "error"),
         ]
 
@@ -156,11 +156,11 @@ class TestShapes:
         module = import_model(proto, shapes={"p": (4, 4)})
         assert [argument.shape for argument in module.main.body.arguments] == [(4, 4), (1, 4)]
 
-    def test_a_lone_free_batch_is_one_with_a_warning(self) -> None:
+    def test_a_lone_free_batch_is_one_with_a_note(self) -> None:
         warnings: list[Diagnostic] = []
         module = import_model(text("g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }"), warn=warnings.append)
         assert module.main.body.arguments[0].shape == (1, 3)
-        assert [(entry.severity, entry.node) for entry in warnings] == [("warning", "x")]
+        assert [(entry.severity, entry.node) for entry in warnings] == [("note", "x")]
 
     @pytest.mark.parametrize(
         "shapes", [{"x": (1, 4, 8, 8)}, {"x": (1, 3, 8)}, {"x": (1, 3, 0, 8)}, {"z": (1,)}, {"x": (1, 3, -8, 8)}]

@@ -94,6 +94,19 @@ class TestEvaluation:
         assert ops_of(result) == ["quant.dequantize", "nn.matmul"]
         assert only(result, DequantizeOp).axis == moved_axis
 
+    @pytest.mark.parametrize(("shape", "axis"), [((4, 1, 3), 0), ((1, 4, 3), 1), ((4, 3, 1, 1), 0), ((2, 2, 3), None)])
+    def test_reshapes_quantised_weights_whose_scales_keep_their_axis(
+        self, shape: tuple[int, ...], axis: int | None
+    ) -> None:
+        net = Net(shape)
+        weight = net.constant(np.arange(12).reshape(4, 3), np.int8)
+        scale = np.arange(1, 5, dtype=np.float32)
+        floats = net(DequantizeOp(x=weight, scale=scale, zero_point=np.zeros(4, np.int8), axis=0))
+        shaped = net(nn.ReshapeOp(x=floats, shape=shape))
+        result = folded(net.module(net(nn.MulOp(lhs=net.x, rhs=shaped))))
+        assert ops_of(result) == ["quant.dequantize", *(["nn.reshape"] if axis is None else []), "nn.mul"]
+        assert only(result, DequantizeOp).axis == (axis or 0)
+
     def test_reshapes_quantised_weights_with_one_scale(self) -> None:
         for scale, ops in (
             (np.float32(0.5), ["quant.dequantize", "nn.matmul"]),

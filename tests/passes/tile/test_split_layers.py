@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,6 +53,16 @@ class TestSplitLayers:
         assert tile[3] < 200
         ((_, whole),) = split(module, SplitLayers(sram_bytes=98304))
         assert whole[3] == 200
+
+    @settings(max_examples=60)
+    @given(large_layers(), st.integers(4, 40), st.booleans())
+    def test_what_is_refused_does_not_fit(self, module: ModuleOp, words: int, reuse: bool) -> None:
+        try:
+            split(module, SplitLayers(sram_bytes=16 * words, reuse=reuse))
+        except DoesNotFit as error:
+            for each in error.diagnostics:
+                need, have = re.findall(r"needs (\d+) bytes.* has (\d+)", each.found)[0]
+                assert int(need) > int(have) == 16 * words
 
     def test_a_shortage_names_the_parts_of_the_need(self) -> None:
         net = Net((1, 4, 9, 9))

@@ -1,0 +1,122 @@
+"""Our times of VGG-16 and ResNet-50 beside those that Kelber, Wu et al. 2020 publish for the same machine.
+
+    python benchmarks/kelber2020.py [--net vgg16] [--net resnet50] [--mapping kelber2020] [--mapping baseline]
+
+Networks are built from their shapes with seeded random weights; both sides are simulated times, so that the load of
+this machine does not matter. A cell reads: paper, ours, ratio. Clocks are those of the PEs (250 MHz).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import snc
+from snc.compiler.profile import profile, timeline
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.paper_nets import NETS
+
+DATA = Path(__file__).resolve().parent / "data" / "kelber2020_vgg16.csv"
+CLOCKS_PER_MS = 250_000
+
+LATENCY_MS = {
+    ("vgg16", "kelber2020"): 43.28,
+    ("resnet50", "kelber2020"): 19.49,
+    ("vgg16", "baseline"): 145.6,
+    ("resnet50", "baseline"): 81.3,
+}
+"""Sums of the thesis; those of the baseline are extended from the layers that it logs."""
+
+COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "weights": (("weights_clk",), ("weights",)),
+    "inputs": (("inputs_clk",), ("inputs",)),
+    "migration": (("migration_clk",), ("migration",)),
+    "MAC + results": (("mla_and_output_clk",), ("compute", "results")),
+    "ARM": (("arm_pad_clk", "arm_add_clk", "arm_relu_clk", "arm_quantise_clk", "arm_pool_clk"), ("post", "layout")),
+}
+"""Heading: columns of the paper, phases of ours."""
+
+PHASE_MS = {
+    "vgg16": {"weights": 1.87, "inputs": 2.01, "migration": 1.45, "MAC + results": 10.77, "ARM": 11.60},
+    "resnet50": {"weights": 3.30, "inputs": 3.24, "migration": 0.44, "MAC + results": 4.63, "ARM": 7.62},
+}
+"""Phases of the convolutions; the ARM column holds all layers, the others leave the matrix products out."""
+
+
+def published() -> dict[str, dict[str, int]]:
+    """Clocks by layer and column of the data file."""
+    lines = [line for line in DATA.read_text(encoding="ascii").splitlines() if not line.startswith("#")]
+    return {
+        row["layer"]: {name: int(value) for name, value in row.items() if name.endswith("_clk") and value}
+        for row in csv.DictReader(lines)
+    }
+
+
+def cell(paper: float | None, ours: float, form: str = ",.0f") -> str:
+    """Paper, ours and their ratio."""
+    if not paper:
+        return f"{'-' if paper is None else '0':>9} {ours:>9{form}}      "
+    return f"{paper:>9{form}} {ours:>9{form}} {ours / paper:5.2f}"
+
+
+def print_layers(layers: list[Mapping[str, Any]], paper: Mapping[str, Mapping[str, int]]) -> None:
+    """A line for each layer."""
+    print(f"{'layer':<10}" + "".join(f"{name:>27}" for name in (*COLUMNS, "total")))
+    for row in layers:
+        name = row["onnx"][0]
+        known = paper.get(name, {})
+        cells = []
+        for theirs, ours in COLUMNS.values():
+            split = any(column in known for column in theirs) and "weights_clk" in known
+            cells.append(
+                cell(
+                    sum(known.get(column, 0) for column in theirs) if split else None,
+                    sum(row["phases"][phase] for phase in ours),
+                )
+            )
+        whole = known.get("conv_fc_total_clk")
+        if whole is not None:
+            whole += sum(known.get(column, 0) for column in COLUMNS["ARM"][0])
+        print(f"{name:<10}" + "".join(f"{each:>27}" for each in (*cells, cell(whole, row["clocks"]))))
+
+
+def print_sums(net: str, layers: list[Mapping[str, Any]]) -> None:
+    """Milliseconds by phase."""
+    for heading, (_, phases) in COLUMNS.items():
+        counted = [row for row in layers if heading == "ARM" or not row["onnx"][0].startswith("FC")]
+        ours = sum(row["phases"][phase] for row in counted for phase in phases) / CLOCKS_PER_MS
+        print(f"  {heading:<14} {cell(PHASE_MS[net][heading], ours, '.2f')} ms")
+    dense = [row["clocks"] for row in layers if row["onnx"][0].startswith("FC")]
+    print(f"  {'FC layers':<14} {cell(15.58 if net == 'vgg16' else 0.27, sum(dense) / CLOCKS_PER_MS, '.2f')} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--net", action="append", choices=sorted(NETS))
+    parser.add_argument("--mapping", action="append", choices=["kelber2020", "baseline"])
+    arguments = parser.parse_args()
+    for net in arguments.net or ["vgg16", "resnet50"]:
+        model = NETS[net]()
+        for mapping in arguments.mapping or ["kelber2020", "baseline"]:
+            executable = snc.compile(model, machine="spinn2-2020", mapping=mapping)
+            start = time.perf_counter()
+            times = timeline(executable)
+            seconds = time.perf_counter() - start
+            found = profile(executable, times)
+            layers = found["layers"]
+            print(f"\n{net}, {mapping}: {cell(LATENCY_MS[net, mapping], found['latency_s'] * 1e3, '.2f')} ms", end="")
+            print(f"   roofline {found['roofline_s'] * 1e3:.2f} ms, timed in {seconds:.2f} s")
+            if mapping == "kelber2020":
+                print_sums(net, layers)
+                if net == "vgg16":
+                    print_layers(layers, published())
+
+
+if __name__ == "__main__":
+    main()
