@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.spinn2.schedule import WITHOUT_ROWS
 from ..ir.clone import clone_module
 from ..ir.core import Operation, Value
-from ..ir.dialects import nn
-from ..ir.dialects.builtin import ConstantOp, ReturnOp
-from ..ir.dialects.quant import Conv2dOp, DequantizeOp, MatMulOp, QuantizeOp, StorageCastOp
+from ..ir.dialects.quant import Conv2dOp, MatMulOp
 from ..ir.dialects.spinn2_tables import MAC_KERNELS, NO_BUFFER, Copy, Kernel, Phase
 from ..passes.base import PassContext
 from ..runtime.spinn2.program import Program
@@ -38,8 +37,6 @@ KINDS = {
     Kernel.REQUANTIZE: "rescale",
 }
 """What a layer is called after the first of these kernels that it has."""
-UNSCHEDULED = (nn.ReshapeOp, StorageCastOp, ConstantOp, QuantizeOp, DequantizeOp, ReturnOp)
-"""Operations that are no layer: the schedule gives them no row."""
 LAYOUT = "layout"
 """A layer without kernels: it only moves data."""
 
@@ -147,7 +144,7 @@ def _result_shapes(executable: Executable) -> list[list[int]] | None:
     shapes: list[list[int]] = []
     for op in module.main.body.ops:
         is_next = len(shapes) < len(layers) and str(op.location) == layers[len(shapes)]
-        if is_next and not isinstance(op, UNSCHEDULED):
+        if is_next and not isinstance(op, WITHOUT_ROWS):
             shapes.append(list(op.results[0].shape))
     return shapes if len(shapes) == len(layers) else None
 

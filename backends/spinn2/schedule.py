@@ -33,6 +33,10 @@ Array = NDArray[Any]
 MAPPINGS = ("baseline", "kelber2020")
 
 
+WITHOUT_ROWS = (nn.ReshapeOp, StorageCastOp, ConstantOp, QuantizeOp, DequantizeOp, ReturnOp)
+"""Operations that cost nothing on the machine: they are no layer."""
+
+
 def compute_elements(machine: Machine, mapping: str) -> Array:
     """Numbers of the PEs that compute: all for the baseline, else those of the double blocks, in their order."""
     if mapping == "baseline":
@@ -112,7 +116,7 @@ def _schedule_op(
             array = rows.array(op.x.owner.value)
             rows.constants(whole[0], np.array([whole[1]]), array, Packing.RAW, np.zeros((1, 4), np.int64))
         return
-    if isinstance(op, nn.ReshapeOp | StorageCastOp | ConstantOp | QuantizeOp | DequantizeOp | ReturnOp):
+    if isinstance(op, WITHOUT_ROWS):
         return
     layers.append(str(op.location))
     try:

@@ -17,7 +17,8 @@ from ...ir.rewriter import Rewriter
 from ...ir.traits import Trait
 from ...ir.types import FloatType, IntegerType, TensorType
 from ..base import Pass, PassContext, option
-from .integer_ops import Lowering, Unfit, lower_value
+from .integer_ops import lower_value
+from .lowering import Lowering, Unfit
 
 Array = NDArray[Any]
 
