@@ -45,7 +45,6 @@ def profile(executable: Executable, times: Timeline | None = None) -> dict[str, 
     machine, program = executable.machine, executable.program
     bound = roofline(program, clocks_of(machine))
     energy = energy_of(times, machine.energy)
-    second = 1 / times.hertz
     return {
         "target": executable.target,
         "machine": machine.name,
@@ -55,7 +54,7 @@ def profile(executable: Executable, times: Timeline | None = None) -> dict[str, 
         "latency_s": times.latency_s,
         "throughput_per_s": times.hertz / times.total_clocks if times.total_clocks else None,
         "energy_j": energy["total_j"],
-        "roofline_s": bound * second,
+        "roofline_s": bound / times.hertz,
         "roofline_share": bound / times.total_clocks if times.total_clocks else None,
         "layers": layer_times(program, times),
         "phases": {
@@ -77,13 +76,12 @@ def profile(executable: Executable, times: Timeline | None = None) -> dict[str, 
 
 def layer_times(program: Program, times: Timeline) -> list[dict[str, Any]]:
     """A row for each layer; `clocks` are those by which it moves the end of the run on, `phases` are its parts."""
-    second = 1 / times.hertz
     return [
         {
             "name": name,
             "onnx": name.split(" + ") if name else [],
-            "start_s": max(int(start), 0) * second,
-            "end_s": max(int(end), 0) * second,
+            "start_s": max(int(start), 0) / times.hertz,
+            "end_s": max(int(end), 0) / times.hertz,
             "clocks": int(clocks.sum()),
             "phases": _phases(clocks),
         }

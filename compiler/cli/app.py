@@ -23,6 +23,7 @@ VERBS: Mapping[str, str] = {
     "check": "List everything in a model that does not compile or fit.",
     "run": "Run an artefact or a model on arrays.",
     "inspect": "Show what is inside an artefact.",
+    "profile": "Show how long an artefact takes, and where the time goes.",
     "verify": "Prove that an artefact computes its network.",
     "opt": "Run passes on IR text.",
     "passes": "List the passes and the targets' pipelines.",

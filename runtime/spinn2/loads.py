@@ -208,7 +208,7 @@ def _move_flows(program: Program, moves: Moves, group: Integers, clocks: Clocks)
         keys = np.stack([group[crossing], field(rows, "box"), field(rows, "src"), field(rows, "src_address")], axis=1)
         stream = base + np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
     sent = Flows(group[crossing], moves.start[crossing], moves.end[crossing], moves.packets[crossing], stream)
-    # Nobody sends on behalf of a map: its packets are asked for one by one, by the transfer where DRAM's own DMA streams.
+    # Nobody sends on behalf of a map in SRAM: each of its packets is asked for. The DMA of DRAM streams them.
     passive = np.isin(program.transfers["src"][crossing], np.flatnonzero(program.buffers["kind"] == BufferKind.MAP))
     streamed = moves.source[crossing] >= elements
     asked = np.flatnonzero(passive | streamed)

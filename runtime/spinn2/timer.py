@@ -115,9 +115,8 @@ def roofline(program: Program, clocks: Clocks) -> int:
     loads = loads_of(program, clocks, no_group, np.zeros(len(program.transfers), np.int64))
     units = clocks.processing_elements * clocks.mac.rows * clocks.mac.columns
     memory = field(program.buffers, "memory")
-    held = np.unique(program.constants["buffer"])
-    behind = held[memory[held] >= clocks.processing_elements]
-    needed = int(field(program.buffers, "bytes")[behind].sum())
+    outside = memory[program.constants["buffer"]] >= clocks.processing_elements
+    needed = sum(program.arrays[index].nbytes for index in np.unique(program.constants["array"][outside]).tolist())
     ports = program.ports[memory[program.ports["buffer"]] >= clocks.processing_elements]
     needed += int((field(ports, "n0") * field(ports, "bytes")).sum())
     moved = int(_dram_bytes(loads, clocks).sum())
