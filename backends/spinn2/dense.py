@@ -53,29 +53,55 @@ def schedule_dense(emitter: BlockEmitter) -> None:
         emitter.finish(q, boxes[here], slot, post, part[here])
 
 
+def _load_turn(
+    emitter: BlockEmitter,
+    boxes: Array,
+    part: Array,
+    tile: Array,
+    lane: Array,
+    spans: Array,
+    weights: Records,
+    turn: int,
+    after: int,
+) -> int:
+    """Loads what the lanes multiply at a turn, behind the step `after`; returns the step."""
+    span = turn * (int(lane.max()) + 1) + lane
+    active = np.flatnonzero(span < len(spans))
+    core = stage_boxes(emitter.plan, boxes[tile[active]])[0]
+    emitter.rows.next_step((after,))
+    index = part[tile[active]] * len(spans) + span[active]
+    emitter.load_records(active, weights, index, turn % len(emitter.slots))
+    emitter.load_first(active, core, spans[span[active]], turn % len(emitter.first))
+    return emitter.rows.step
+
+
 def _one_wave(
     emitter: BlockEmitter, boxes: Array, part: Array, here: Array, spans: Array, lanes: int, weights: Records
 ) -> None:
+    """All turns of one wave; with two places for operands, those of the next turn come while this one computes."""
     plan, rows = emitter.plan, emitter.rows
     tile = np.repeat(here, lanes)
     lane = np.tile(np.arange(lanes), len(here))
-    q = np.arange(len(tile))
-    for turn, first in enumerate(range(0, len(spans), lanes)):
-        active = np.flatnonzero(first + lane < len(spans))
-        span = first + lane[active]
-        index = part[tile[active]] * len(spans) + span
+    turns = -(-len(spans) // lanes)
+    done = rows.step
+    loaded = _load_turn(emitter, boxes, part, tile, lane, spans, weights, 0, done)
+    for turn in range(turns):
+        ready, more = loaded, turn + 1 < turns
+        if more and len(emitter.slots) > 1:
+            loaded = _load_turn(emitter, boxes, part, tile, lane, spans, weights, turn + 1, done)
+        active = np.flatnonzero(turn * lanes + lane < len(spans))
         core = stage_boxes(plan, boxes[tile[active]])[0]
-        rows.next_step()
-        emitter.load_first(q[active], core, spans[span])
-        emitter.load_records(q[active], weights, index, 0)
-        rows.next_step()
-        slot = emitter.slots[0]
-        operand = (slot[0][q[active]], slot[1][q[active]])
-        emitter.mac(q[active], core, spans[span], operand, into_partial=turn > 0)
+        rows.next_step((ready, done))
+        slot = emitter.slots[turn % len(emitter.slots)]
+        operand = (slot[0][active], slot[1][active])
+        span = spans[turn * lanes + lane[active]]
+        emitter.mac(active, core, span, operand, into_partial=turn > 0, slot=turn % len(emitter.first))
         if turn:
             rows.next_step()
-            partial = (emitter.partial[0][q[active]], emitter.partial[1][q[active]])
-            emitter.accumulate(q[active], core, partial)
+            emitter.accumulate(active, core, (emitter.partial[0][active], emitter.partial[1][active]))
+        done = rows.step
+        if more and len(emitter.slots) == 1:
+            loaded = _load_turn(emitter, boxes, part, tile, lane, spans, weights, turn + 1, done)
     half = lanes
     while half > 1:
         upper = half - half // 2
@@ -89,11 +115,11 @@ def _one_wave(
             emitter.layer,
             Phase.MIGRATION,
             line_boxes(columns * SUM_BYTES, lines, pitch),
-            emitter.results[0][0][q[giver]],
-            emitter.results[0][1][q[giver]],
-            emitter.partial[0][q[taker]],
-            emitter.partial[1][q[taker]],
+            emitter.results[0][0][giver],
+            emitter.results[0][1][giver],
+            emitter.partial[0][taker],
+            emitter.partial[1][taker],
         )
         rows.next_step()
-        emitter.accumulate(q[taker], core, (emitter.partial[0][q[taker]], emitter.partial[1][q[taker]]))
+        emitter.accumulate(taker, core, (emitter.partial[0][taker], emitter.partial[1][taker]))
         half = upper

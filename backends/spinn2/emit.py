@@ -58,6 +58,7 @@ class BlockEmitter:
         output: FeatureMap,
         *,
         weight_slots: int = 1,
+        tile_slots: int = 1,
     ) -> None:
         self.rows, self.dram, self.plan, self.layer = rows, dram, plan, layer
         self.tile, self.pes, self.inputs, self.output = tile, pes, inputs, output
@@ -66,7 +67,7 @@ class BlockEmitter:
         self.identity_bias = plan.on_mac_array and any(entry.stage == 0 for entry in self.parameters)
         self._next_address = 0
         size = self.demand
-        self.first = self._region(BufferKind.TILE, size.first)
+        self.first = [self._region(BufferKind.TILE, size.first) for _ in range(tile_slots)]
         self.slots = [self._region(BufferKind.WEIGHTS, size.weights + size.post) for _ in range(weight_slots)]
         self.partial = self._region(BufferKind.ACCUMULATOR, size.partial)
         self.results = [self._region(BufferKind.RESULT, each) for each in size.stages]
@@ -126,10 +127,13 @@ class BlockEmitter:
             self.slots[to_slot][1][target],
         )
 
-    def load_first(self, q: Array, boxes: Boxes, reduction: Array) -> None:
-        """Loads the first feature map's tiles for `boxes` of the first stage's result, and fills their padding."""
+    def load_first(self, q: Array, boxes: Boxes, reduction: Array, slot: int = 0) -> None:
+        """Loads the first feature map's tiles for `boxes` of the first stage's result; a step more fills their padding.
+
+        `slot` chooses one of the places for tiles.
+        """
         wanted = first_boxes(self.plan, boxes, reduction)
-        self._load(q, wanted, self.plan.first, self.first, first_pitches(self.plan, wanted))
+        self._load(q, wanted, self.plan.first, self.first[slot], first_pitches(self.plan, wanted))
         view = self.plan.first.view
         inner_low = np.clip(-wanted[:, 1:, 0], 0, None)
         inner_high = np.minimum(wanted[:, 1:, 1], np.array(view.shape[1:])) - wanted[:, 1:, 0]
@@ -137,6 +141,7 @@ class BlockEmitter:
         padded = np.flatnonzero(np.any((inner_low > 0) | (inner_high < size), axis=1))
         if not padded.size:
             return
+        self.rows.next_step()
         channel_pitch, row_pitch, _ = first_pitches(self.plan, wanted)
         kind = self.plan.block.inputs[self.plan.first.index].element
         channels, rows, columns = extents(wanted)
@@ -165,9 +170,24 @@ class BlockEmitter:
         self.rows.tasks(
             self.layer,
             self.pes[q[padded]],
-            Phase.INPUTS,
+            Phase.POST,
             shapes,
-            {"y": self.first[0][q[padded]], "y_address": self.first[1][q[padded]]},
+            {"y": self.first[slot][0][q[padded]], "y_address": self.first[slot][1][q[padded]]},
+        )
+
+    def copy_first(self, source: Array, target: Array, boxes: Boxes, reduction: Array) -> None:
+        """Copies the tiles for `boxes` from the PEs `source` to the PEs `target`, padding and all."""
+        wanted = first_boxes(self.plan, boxes, reduction)
+        channels, rows, columns = extents(wanted)
+        _, pitch, _ = first_pitches(self.plan, wanted)
+        self.rows.transfers(
+            self.layer,
+            Phase.INPUTS,
+            line_boxes(columns * self.plan.first.dtype.itemsize, channels * rows, pitch),
+            self.first[0][0][source],
+            self.first[0][1][source],
+            self.first[0][0][target],
+            self.first[0][1][target],
         )
 
     def load_sources(self, q: Array, boxes: Boxes) -> None:
@@ -196,7 +216,16 @@ class BlockEmitter:
             found.tile_address,
         )
 
-    def mac(self, q: Array, boxes: Boxes, reduction: Array, weights: Operand, *, into_partial: bool = False) -> None:
+    def mac(
+        self,
+        q: Array,
+        boxes: Boxes,
+        reduction: Array,
+        weights: Operand,
+        *,
+        into_partial: bool = False,
+        slot: int = 0,
+    ) -> None:
         """MAC array tasks for `boxes` of the first stage's result, into the accumulator or the partial sums."""
         plan, stage = self.plan, self.plan.stages[0]
         wanted = first_boxes(plan, boxes, reduction)
@@ -246,8 +275,8 @@ class BlockEmitter:
                 shape["kernel"] = int(Kernel.CONV)
         target = self.partial if into_partial else self.results[0]
         operands = {
-            "a": self.first[0][q],
-            "a_address": self.first[1][q],
+            "a": self.first[slot][0][q],
+            "a_address": self.first[slot][1][q],
             "b": weights[0],
             "b_address": weights[1],
             "y": target[0][q],
@@ -289,16 +318,27 @@ class BlockEmitter:
             },
         )
 
-    def finish(self, q: Array, boxes: Boxes, post: Operand | None, record: Records | None, index: Array) -> None:
-        """All stages behind the core, a step each, and the store of the result.
+    def finish(
+        self,
+        q: Array,
+        boxes: Boxes,
+        post: Operand | None,
+        record: Records | None,
+        index: Array,
+        *,
+        stored: int = 0,
+    ) -> int:
+        """All stages behind the core, a step each, and the store of the result; returns the step before the store.
 
-        `post` is where the per-channel parameters lie (a weight slot, perhaps another PE's), as in `record[index]`.
+        `post` is where the per-channel parameters lie (a weight slot, perhaps another PE's), as in `record[index]`. The
+        step `stored`, if there is one, still reads the results that the stages replace.
         """
+        started = self.rows.step
         tiles = stage_boxes(self.plan, boxes)
         first_stage = 1 if self.plan.on_mac_array else 0
         running, pitches = self._start(q, tiles[0])
         if self.identity_bias:
-            self.rows.next_step()
+            self._next_stage(started, stored)
             operand = self._parameter(0, q, post, record, index)
             running, pitches = self._stage_task(
                 q, 0, tiles[0], tiles[0], running, pitches, operand, self.results[1], identity=True
@@ -306,7 +346,7 @@ class BlockEmitter:
         number = 0
         for position in range(first_stage, len(self.plan.stages)):
             stage = self.plan.stages[position]
-            self.rows.next_step()
+            self._next_stage(started, stored)
             operand = self._parameter(position, q, post, record, index)
             second: Operand | None = None
             if stage.source is not None:
@@ -319,6 +359,12 @@ class BlockEmitter:
             )
         self.rows.next_step()
         self._store(q, boxes, running, pitches)
+        return self.rows.step - 1
+
+    def _next_stage(self, started: int, stored: int) -> None:
+        """A step for a stage; the first one waits for an earlier store, too."""
+        first = self.rows.step == started
+        self.rows.next_step((started, stored) if first else None)
 
     def _start(self, q: Array, boxes: Boxes) -> tuple[Operand, tuple[Array, Array]]:
         if self.plan.on_mac_array:
@@ -326,7 +372,7 @@ class BlockEmitter:
             return (self.results[0][0][q], self.results[0][1][q]), (pitch[0], pitch[1])
         wanted = first_boxes(self.plan, boxes, np.zeros((len(q), 2), np.int64))
         pitch = first_pitches(self.plan, wanted)
-        return (self.first[0][q], self.first[1][q]), (pitch[0], pitch[1])
+        return (self.first[0][0][q], self.first[0][1][q]), (pitch[0], pitch[1])
 
     def _parameter(
         self, stage: int, q: Array, post: Operand | None, record: Records | None, index: Array

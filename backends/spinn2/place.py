@@ -16,6 +16,8 @@ from ...ir.dialects.quant import QuantizeOp, StorageCastOp
 from ...ir.dialects.spinn2_tables import BufferKind
 from ...ir.dialects.tile import BlockOp
 from ...passes.tile.geometry import Plan, View, storage_dtype
+from ...passes.tile.rotation import one_wave
+from ...passes.tile.split_layers import uses_reuse
 from .maps import FeatureMap, Segments, bands
 from .memory import Dram, Storage
 from .rows import Rows
@@ -87,8 +89,10 @@ def _made_here(value: Value) -> bool:
     return isinstance(owner, BlockOp) or (owner is not None and owner.name.startswith("nn."))
 
 
-def place_maps(main: FuncOp, plans: dict[Operation, Plan], placement: Placement, *, keep_on_chip: bool) -> None:
-    """Gives every value a map.
+def place_maps(
+    main: FuncOp, plans: dict[Operation, Plan], placement: Placement, *, keep_on_chip: bool, elements: int
+) -> None:
+    """Gives every value a map; `elements` PEs compute.
 
     A map that only blocks touch, all as the same planes, goes to the storage PEs (`keep_on_chip`) while it fits, else
     in bands behind all DRAM ports; all others lie whole behind one port.
@@ -104,8 +108,11 @@ def place_maps(main: FuncOp, plans: dict[Operation, Plan], placement: Placement,
         kind = storage_dtype(value)
         found: FeatureMap | None = None
         if view is not None and keep_on_chip and isinstance(value.owner, BlockOp):
-            last = max((order[user] for user in value.users), default=order[value.owner])
-            found = _in_storage(placement, view, kind.itemsize, order[value.owner], last)
+            first = 2 * order[value.owner]
+            last = max(
+                (2 * order[user] - _loads_first(value, user, plans, elements) for user in value.users), default=first
+            )
+            found = _in_storage(placement, view, kind.itemsize, first, last)
         if found is None and view is not None:
             found = _in_bands(placement, view, kind.itemsize)
         if found is None:
@@ -119,6 +126,17 @@ def place_maps(main: FuncOp, plans: dict[Operation, Plan], placement: Placement,
                 raise ValueError(f"{value} shares the memory of a banded map")
             item = storage_dtype(value).itemsize
             placement.maps[value] = FeatureMap(item, value.tensor.size, (whole[0], whole[1] + offset))
+
+
+def _loads_first(value: Value, user: Operation, plans: dict[Operation, Plan], elements: int) -> bool:
+    """Whether a block has loaded all of a map before it stores anything: then its result may take the map's place."""
+    if user not in plans or not isinstance(user, BlockOp) or user.tile is None or user.inputs.count(value) != 1:
+        return False
+    plan, (channels, rows, columns, reduction) = plans[user], user.tile
+    if not uses_reuse(plan, (channels, rows, columns, reduction)) or user.inputs[plan.first.index] is not value:
+        return False
+    tiles = -(-plan.view.rows // rows) * -(-plan.view.columns // columns)
+    return one_wave(tiles, -(-plan.view.channels // channels), elements)
 
 
 def _needs_memory(value: Value) -> bool:

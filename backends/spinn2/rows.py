@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,11 +69,17 @@ class Rows:
         self._ports: list[NDArray[np.void]] = []
         self._offsets: list[Array] = []
         self._offset_count = 0
+        self._waits: list[tuple[int, int]] = []
         self.arrays: list[Array] = []
 
-    def next_step(self) -> int:
-        """Opens the next step and returns it."""
+    def next_step(self, after: Iterable[int] | None = None) -> int:
+        """Opens the next step and returns it.
+
+        It waits for the steps `after`, without them for the one before it; what those wait for has ended then, too.
+        """
         self.step += 1
+        before = (self.step - 1,) if after is None else after
+        self._waits += [(each, self.step) for each in sorted(set(before)) if each]
         return self.step
 
     def buffers(self, memory: Array, kind: BufferKind, layer: int, address: Column, size: Column) -> Array:
@@ -161,9 +167,8 @@ class Rows:
         }
 
     def _depends(self) -> NDArray[np.void]:
-        """Each step waits for the one before it."""
-        before = np.arange(1, max(self.step, 1))
-        return records(DEPEND, before.size, {"before": before, "after": before + 1})
+        pairs = np.array(self._waits, np.int64).reshape(-1, 2)
+        return records(DEPEND, len(pairs), {"before": pairs[:, 0], "after": pairs[:, 1]})
 
     @staticmethod
     def _set_lives(

@@ -14,7 +14,8 @@ from ...ir.dialects.builtin import ConstantOp, FuncOp, ModuleOp, ReturnOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp
 from ...ir.dialects.spinn2_tables import Packing
 from ...ir.dialects.tile import BlockOp
-from ...passes.tile.geometry import Plan, plan_block
+from ...passes.tile.demand import Tile, demand
+from ...passes.tile.geometry import MAC_ROW_BYTES, Plan, align, plan_block
 from ...passes.tile.split_layers import uses_reuse
 from ...runtime.spinn2.program import Program
 from .dense import schedule_dense
@@ -68,8 +69,8 @@ def schedule(module: ModuleOp, machine: Machine, mapping: str) -> Program:
     plans: dict[Operation, Plan] = {op: plan_block(op) for op in main.body.ops if isinstance(op, BlockOp)}
     layers: list[str] = []
     try:
-        place_maps(main, plans, placement, keep_on_chip=on_chip)
         elements = compute_elements(machine, mapping)
+        place_maps(main, plans, placement, keep_on_chip=on_chip, elements=len(elements))
         for op in main.body.ops:
             _schedule_op(op, plans, placement, elements, layers, machine, on_chip=on_chip)
     except MemoryError as error:
@@ -149,6 +150,7 @@ def _schedule_block(
     channels, rows, columns, reduction = block.tile
     tile = (channels, rows, columns, reduction)
     reuse = on_chip and uses_reuse(plan, tile)
+    ahead = plan.core == "matmul" and on_chip and _fits_twice(plan, tile, machine.pe.data_bytes)
     emitter = BlockEmitter(
         placement.rows,
         placement.dram,
@@ -158,14 +160,22 @@ def _schedule_block(
         elements,
         [placement.map_of(value) for value in block.inputs],
         placement.map_of(block.results[0]),
-        weight_slots=2 if reuse else 1,
+        weight_slots=2 if reuse or ahead else 1,
+        tile_slots=2 if ahead else 1,
     )
     if plan.core == "matmul":
         schedule_dense(emitter)
     elif reuse:
-        schedule_reuse(emitter, machine.mesh.pes_per_qpe)
+        per_qpe, floor = machine.mesh.pes_per_qpe, machine.floor_plan
+        schedule_reuse(emitter, per_qpe, per_qpe * floor.qpes_per_block * floor.blocks_per_double_block)
     else:
         schedule_waves(emitter)
+
+
+def _fits_twice(plan: Plan, tile: Tile, have: int) -> bool:
+    """Whether two sets of operands fit beside the results."""
+    need = demand(plan, tile)
+    return need.total(weight_slots=2) + int(align(need.first, MAC_ROW_BYTES)) <= have
 
 
 def network_inputs(main: FuncOp) -> list[Value]:

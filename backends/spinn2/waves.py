@@ -60,11 +60,11 @@ def schedule_waves(emitter: BlockEmitter) -> None:
             reduction = np.broadcast_to(span, (len(here), 2))
             if number or start:
                 emitter.rows.next_step()
-            emitter.load_first(q, core, reduction)
             if found is not None:
                 emitter.load_records(q, found, index, 0)
             if number == 0:
                 emitter.load_sources(q, here)
+            emitter.load_first(q, core, reduction)
             if plan.on_mac_array and found is not None:
                 slot = emitter.slots[0]
                 emitter.rows.next_step()

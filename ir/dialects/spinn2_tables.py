@@ -122,7 +122,7 @@ class Phase(IntEnum):
     COMPUTE = 2
     RESULTS = 3
     MIGRATION = 4
-    POST = 5  # ARM work behind the MAC array
+    POST = 5  # ARM work: padding, and what follows the MAC array
     LAYOUT = 6  # data movement that a layout operation of the graph asks for
 
 

@@ -62,12 +62,22 @@ def power_at_most(value: int) -> int:
     return 1 << (value.bit_length() - 1)
 
 
-def plan_rotation(tiles: int, parts: int, elements: int, per_qpe: int) -> Rotation:
-    """The rotation for `tiles` input tiles and `parts` weight parts on at most `elements` elements."""
+def plan_rotation(tiles: int, parts: int, elements: int, per_qpe: int, per_double_block: int = 1 << 30) -> Rotation:
+    """The rotation for `tiles` input tiles and `parts` weight parts on at most `elements` elements.
+
+    Tiles are dealt to the double blocks first, so that parts wander between these; then to the elements of a QPE.
+    """
     elements = power_at_most(elements)
     group = min(elements, power_at_least(parts))
     teams = elements // group
     per_group = min(-(-tiles // teams), group)
     walk = power_at_least(per_group)
-    turns = min(power_at_most(per_qpe), walk)
+    apart = min(max(group // power_at_most(per_double_block), 1), walk)
+    turns = min(power_at_most(per_qpe), walk // apart)
     return Rotation(group, teams, turns, walk // turns, per_group)
+
+
+def one_wave(tiles: int, parts: int, elements: int) -> bool:
+    """Whether all tiles are at work at once, so that each element loads a single one."""
+    rotation = plan_rotation(tiles, parts, elements, 1)
+    return tiles <= rotation.tiles * rotation.teams

@@ -21,7 +21,10 @@ from .rotation import plan_rotation
 Array = NDArray[Any]
 
 DRAM_BYTES_PER_CLOCK = 32
-NOC_BYTES_PER_CLOCK = 128
+UNEVEN_STEPS = 32
+"""Tiles count as equal that reach beyond the map by less than one in so many positions."""
+HALO_SLACK = 9 / 8
+"""Input tiles that are so much larger than the smallest count as equal."""
 
 
 @frozen
@@ -31,8 +34,9 @@ class SplitLayers(Pass):
     Each piece (input tile, weights, a second set of weights while they wander, 32 bit result and what follows it) fits
     the SRAM of a processing element. A convolution is cut along output channels first, in groups of four, then along
     rows and columns of the result, and along input channels only where nothing else helps; a matrix product along the
-    reduction, then along its columns (Kelber, Wu et al. 2020, section 3). Of all cuts that fit, that with the fewest
-    estimated clocks is taken. Raises DoesNotFit for a block of which no piece fits.
+    reduction, then along its columns (Kelber, Wu et al. 2020, section 3). Of all cuts that fit, a convolution whose
+    weights wander takes the one that this paper's rules prefer (see `_preferred`), any other block that with the fewest
+    estimated clocks. Raises DoesNotFit for a block of which no piece fits.
     """
 
     name: ClassVar[str] = "split-layers"
@@ -116,18 +120,65 @@ class SplitLayers(Pass):
         raise ValueError(self._shortage(need))
 
     def _best(self, plan: Plan, reduction: int) -> Tile | None:
+        wander = self.reuse and uses_reuse(plan, (1, 1, 1, reduction))
+        candidates = self._candidates(plan, reduction)
+        order = {tile: self._wishes(plan, tile) if wander else (self._clocks(plan, tile),) for tile in candidates}
+        best: list[Tile] = []
+        for tile in sorted(candidates, key=lambda each: order[each]):
+            if best and order[tile] > order[best[0]]:
+                break
+            if demand(plan, tile).total(weight_slots=self._slots(plan, tile)) <= self.sram_bytes:
+                best.append(tile)
+        if not best:
+            return None
+        return self._preferred(plan, best) if wander else best[0]
+
+    def _candidates(self, plan: Plan, reduction: int) -> list[Tile]:
         view = plan.view
-        best: tuple[float, Tile] | None = None
-        for channels in self._channel_sizes(plan):
-            for columns in self._sizes(view.columns, plan.core == "rows"):
-                for rows in self._sizes(view.rows, whole=False):
-                    tile = (channels, rows, columns, reduction)
-                    cost = self._clocks(plan, tile)
-                    if best is not None and cost >= best[0]:
-                        continue
-                    if demand(plan, tile).total(weight_slots=self._slots(plan, tile)) <= self.sram_bytes:
-                        best = (cost, tile)
-        return None if best is None else best[1]
+        return [
+            (channels, rows, columns, reduction)
+            for channels in self._channel_sizes(plan)
+            for columns in self._sizes(view.columns, plan.core == "rows")
+            for rows in self._sizes(view.rows, whole=False)
+        ]
+
+    def _wishes(self, plan: Plan, tile: Tile) -> tuple[float, ...]:
+        """What the paper wants of a cut, most important first, less is better.
+
+        The share of MAC array columns that idle; equal tiles; clocks of the MAC array, as pieces are computed in powers
+        of two of rounds; as few cuts of the map as that allows; groups of four output channels.
+        """
+        channels, rows, columns, _ = tile
+        view, window = plan.view, plan.stages[0].window
+        height, width = self._core_extent(plan, rows, columns)
+        tiles, parts = -(-view.rows // rows) * -(-view.columns // columns), -(-view.channels // channels)
+        width, whole = (each * window.stride[1] for each in (width, self._core_extent(plan, 1, view.columns)[1]))
+        filled = -(-width // self.columns) * self.columns
+        idle = 1 - whole / (filled * -(-view.columns // columns))
+        rounds = plan_rotation(tiles, parts, self.elements, 1).rounds(tiles, parts)
+        taps = int(np.prod(plan.weight.shape[2:]))
+        passes = -(-channels // FILTER_GROUP) * height * window.stride[0] * filled
+        return idle, self._uneven(plan, tile), rounds * passes * taps * plan.reduction, tiles, channels
+
+    def _uneven(self, plan: Plan, tile: Tile) -> int:
+        """Positions beyond the map in the last tiles, in UNEVEN_STEPS of the map; single rows or columns are worst.
+
+        Under a window of more than one position those are mostly halo.
+        """
+        view, window = plan.view, plan.stages[0].window
+        extents = self._core_extent(plan, tile[1], tile[2])
+        for axis, (extent, whole) in enumerate(zip(extents, (view.rows, view.columns), strict=True)):
+            if extent == 1 and whole > 1 and window.kernel[axis] > 1:
+                return UNEVEN_STEPS
+        covered = -(-view.rows // tile[1]) * tile[1] * -(-view.columns // tile[2]) * tile[2]
+        return (covered - view.rows * view.columns) * UNEVEN_STEPS // (view.rows * view.columns)
+
+    def _preferred(self, plan: Plan, tiles: list[Tile]) -> Tile:
+        """Of cuts that are equal otherwise: little halo, and where that hardly differs, whole rows of the map."""
+        sizes = {tile: demand(plan, tile).first for tile in tiles}
+        least = min(sizes.values())
+        near = [tile for tile in tiles if sizes[tile] <= least * HALO_SLACK]
+        return max(near, key=lambda tile: (tile[2], -sizes[tile]))
 
     def _slots(self, plan: Plan, tile: Tile) -> int:
         return 2 if self.reuse and uses_reuse(plan, tile) else 1
@@ -148,6 +199,13 @@ class SplitLayers(Pass):
             return [extent]
         return sorted({-(-extent // parts) for parts in range(1, min(extent, 64) + 1)}, reverse=True)
 
+    @staticmethod
+    def _core_extent(plan: Plan, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns of the first stage's result under so many of the block's result."""
+        for stage in plan.stages[1:]:
+            rows, columns = rows * stage.window.stride[0], columns * stage.window.stride[1]
+        return rows, columns
+
     def _clocks(self, plan: Plan, tile: Tile) -> float:
         """Estimated clocks of the block: bytes in, MAC array and ARM work of the busiest element, bytes out."""
         view = plan.view
@@ -155,9 +213,7 @@ class SplitLayers(Pass):
         spatial = -(-view.rows // rows) * -(-view.columns // columns)
         parts = -(-view.channels // channels)
         stage = plan.stages[0]
-        height, width = rows, columns
-        for later in plan.stages[1:]:
-            height, width = height * later.window.stride[0], width * later.window.stride[1]
+        height, width = self._core_extent(plan, rows, columns)
         window = stage.window
         tall = (height - 1) * window.stride[0] + window.extent(0)
         wide = -(-((width - 1) * window.stride[1] + window.extent(1)) // 16) * 16
@@ -170,11 +226,6 @@ class SplitLayers(Pass):
                 -(-channels // FILTER_GROUP) * height * window.stride[0] * window.stride[1] * -(-width // self.columns)
             )
             work += sums * taps * (plan.reduction if plan.core == "conv" else FILTER_GROUP)
-        if self.reuse and uses_reuse(plan, tile):
-            rounds = plan_rotation(spatial, parts, self.elements, 1).rounds(spatial, parts)
-            loads = -(-spatial // self.elements) * self.elements * tile_bytes / NOC_BYTES_PER_CLOCK
-            weights = channels * parts * depth * int(np.prod(plan.weight.shape[2:])) / DRAM_BYTES_PER_CLOCK
-            return rounds * work + loads + weights
         rounds = -(-spatial * parts // self.elements)
         weight_bytes = channels * depth * int(np.prod(plan.weight.shape[2:])) if plan.core == "conv" else 0
         return rounds * work + spatial * parts * (tile_bytes + weight_bytes) / DRAM_BYTES_PER_CLOCK
