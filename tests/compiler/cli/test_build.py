@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ class TestBuild:
         assert rows["layers"] == "3: 2 conv, 1 matmul"
         assert rows["MACs"] == "1.0 M"
         assert rows["parameters"] == "20,490, weights 20.0 KiB"
-        assert rows["SRAM"].endswith("in the fullest PE (9%)")
+        assert re.fullmatch(r"\S+ KiB of 96.0 KiB in the fullest PE \(\d+%\)", rows["SRAM"])
         assert all(word in rows["schedule"] for word in ("tasks", "transfers", "steps"))
         assert "from DRAM" in built.stdout and "KiB" in built.stdout.splitlines()[0]
         assert not built.stderr
