@@ -11,7 +11,6 @@ import errno
 import hashlib
 import mmap
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -38,6 +37,7 @@ from .artefact_arrays import (
     unpack_table,
 )
 from .artefact_zip import MAX_BYTES, Buffer, container, open_container
+from .whole_files import whole_file
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -198,25 +198,14 @@ def _write_file(path: Path, pieces: Iterable[Buffer]) -> None:
     """Writes a neighbour of `path` and renames it; on any error or interrupt the neighbour is removed."""
     try:
         target = os.path.realpath(path)
-        folder = os.path.dirname(target)
-        neighbour = os.path.join(folder, f".snc-{secrets.token_hex(8)}.tmp")
         if os.path.exists(target) and not os.path.isfile(target):
             raise UsageError(
                 Diagnostic("SNC0601", "cannot write the artefact", found="not a regular file", node=str(path))
             )
-        try:
-            handle = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            with os.fdopen(handle, "wb") as file:
-                for piece in pieces:
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(neighbour, target)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(neighbour)
-            raise
-        _sync_folder(folder)
+        with whole_file(target) as file:
+            for piece in pieces:
+                file.write(piece)
+        _sync_folder(os.path.dirname(target))
     except (OSError, ValueError) as error:
         raise _write_error(path, error) from None
 

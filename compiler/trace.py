@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from ..ir.dialects.spinn2_tables import Kernel, Phase
 from ..runtime.spinn2.program import Program
 from ..runtime.spinn2.timer import Timeline
 from .summary import transfer_bytes
+from .whole_files import whole_file
 
 Integers = NDArray[np.int64]
 
@@ -38,26 +36,15 @@ def write_trace(path: str | Path, program: Program, times: Timeline, *, most_eve
     """
     events = list(_parts(program, times))
     total = sum(len(columns[0]) for _, columns in events)
-    target = os.path.realpath(path)
-    neighbour = os.path.join(os.path.dirname(target), f".snc-{secrets.token_hex(8)}.tmp")
-    try:
-        handle = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with os.fdopen(handle, "w", encoding="ascii", newline="\n") as file:
-            left = most_events
-            file.write('{"displayTimeUnit":"ms","traceEvents":[\n')
-            file.write(",\n".join(json.dumps(each) for each in _names(program, times)))
-            for template, columns in events:
-                for low in range(0, min(len(columns[0]), left), AT_ONCE):
-                    file.write(_text(template, columns, low, min(low + AT_ONCE, left)))
-                left -= min(len(columns[0]), left)
-            file.write(f'\n],"otherData":{{"events_left_out":{max(0, total - most_events)}}}}}\n')
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(neighbour, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(neighbour)
-        raise
+    with whole_file(path) as file:
+        left = most_events
+        file.write(b'{"displayTimeUnit":"ms","traceEvents":[\n')
+        file.write(",\n".join(json.dumps(each) for each in _names(program, times)).encode("ascii"))
+        for template, columns in events:
+            for low in range(0, min(len(columns[0]), left), AT_ONCE):
+                file.write(_text(template, columns, low, min(low + AT_ONCE, left)).encode("ascii"))
+            left -= min(len(columns[0]), left)
+        file.write(f'\n],"otherData":{{"events_left_out":{max(0, total - most_events)}}}}}\n'.encode("ascii"))
     return max(0, total - most_events)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ...ir.diagnostics import Diagnostic, UsageError
+from ..whole_files import whole_file
 
 Array = NDArray[Any]
 
@@ -54,25 +54,14 @@ def _refusal(path: Path, found: str, help: str = "") -> Diagnostic:
 
 
 def write_files(contents: Mapping[Path, bytes | memoryview]) -> None:
-    """Writes neighbours of all files, then renames them; on any error or interrupt the neighbours are removed."""
-    neighbours: list[tuple[str, str]] = []
-    try:
+    """Writes all files, then puts them in place together; on any error or interrupt none is left half written."""
+    with ExitStack() as stack:
         for path, content in contents.items():
-            target = os.path.realpath(path)
-            neighbour = os.path.join(os.path.dirname(target), f".snc-{secrets.token_hex(8)}.tmp")
-            neighbours.append((neighbour, target))
-            handle = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for neighbour, target in neighbours:
-            os.replace(neighbour, target)
-    except BaseException:
-        for neighbour, _ in neighbours:
-            with suppress(OSError):
-                os.unlink(neighbour)
-        raise
+            file = stack.enter_context(whole_file(path))
+            file.write(content)
+            # All of them are on the disk before the first takes its place.
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def array_content(arrays: Mapping[str, Array], path: Path) -> memoryview:
