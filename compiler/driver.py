@@ -40,7 +40,8 @@ def compile(
     *,
     target: str = "spinn2",
     machine: str | Path | None = None,
-    mapping: str = "kelber2020",
+    mapping: str = "optimized",
+    level: int = 2,
     shapes: Mapping[str, Sequence[int]] | None = None,
     calibration: Mapping[str, Array] | None = None,
     calibration_method: str = "min-max",
@@ -54,7 +55,8 @@ def compile(
 
     `shapes` fixes free dimensions by input name. `calibration` maps input names to arrays of samples, which give every
     value its range; without it seeded noise is used and the executable carries a warning (models with their own scales
-    need neither). `machine` is a preset's name or a TOML file. `progress` is called with the name of each stage.
+    need neither). `machine` is a preset's name or a TOML file. `level` (0 to 3) says how hard the mapping `optimized`
+    searches. `progress` is called with the name of each stage.
 
     Raises the errors of loading and importing, UsageError for options or samples that do not fit, ModelError for
     operators without an integer form, DoesNotFit for a network too large for the machine.
@@ -83,7 +85,7 @@ def compile(
     progress("tiling")
     run_pipeline(machine_pipeline(options, described), module, context, instruments)
     progress("schedule")
-    program = schedule(module, described, mapping)
+    program = schedule(module, described, mapping, level)
     settings: dict[str, Json] = {
         "bits": bits,
         "activations": activations,
@@ -91,6 +93,7 @@ def compile(
         "calibration": calibrated,
         "calibration_method": calibration_method,
         "machine": described.name,
+        "level": level,
         "shapes": {name: list(shape) for name, shape in sorted((shapes or {}).items())},
     }
     return Executable(fixed, program, machine_text(named), target, mapping, settings, digest, tuple(notes))

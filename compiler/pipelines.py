@@ -16,7 +16,7 @@ class Spinn2Options:
     activations: str = "int"
     rescale: str = "multiplier"
     calibration: str = "min-max"
-    mapping: str = "kelber2020"
+    mapping: str = "optimized"
 
 
 def graph_pipeline() -> str:
@@ -42,11 +42,11 @@ def tiling_pipeline(options: Spinn2Options, *, sram_bytes: int, elements: int, c
 
     `sum_bits` limits sums of 8 bit products; pairs of units that form 16 bit products carry 32 bits.
     """
-    reuse = options.mapping != "baseline"
-    fuse = "true" if reuse else "false"
+    fuse = "false" if options.mapping == "baseline" else "true"
+    wander = "true" if options.mapping == "kelber2020" else "false"
     bits = sum_bits if options.bits == 8 else 32
     return (
         f"form-blocks{{fuse={fuse}}},"
         f"split-layers{{sram-bytes={sram_bytes} elements={elements} columns={columns} "
-        f"accumulator-bits={bits} reuse={fuse}}}"
+        f"accumulator-bits={bits} reuse={wander}}}"
     )

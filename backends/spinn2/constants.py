@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,13 +55,17 @@ def part_records(
     dram: Dram,
     plan: Plan,
     layer: int,
-    parameters: list[Parameter],
+    parameters: Sequence[Parameter],
     channels: Array,
     reduction: Array,
     *,
     weights: bool,
+    ports: Array | None = None,
 ) -> Records:
-    """One record per (output channels, reduction) span; `channels` and `reduction` are [n, 2]."""
+    """One record per (output channels, reduction) span; `channels` and `reduction` are [n, 2].
+
+    Records are dealt to the DRAM ports in turn, or lie behind `ports`.
+    """
     count = channels[:, 1] - channels[:, 0]
     filters = filter_bytes(plan, count, reduction[:, 1] - reduction[:, 0]) if weights else np.zeros_like(count)
     per_channel = [entry for entry in parameters if entry.per_channel]
@@ -76,7 +81,7 @@ def part_records(
     if not filters_first:
         weight_offset = offset
         offset = offset + filters
-    buffer, address = _deal(rows, dram, layer, offset)
+    buffer, address = _deal(rows, dram, layer, offset, ports)
     if weights:
         array = rows.array(plan.weight)
         spans = np.concatenate([channels, reduction], axis=1)
@@ -91,7 +96,7 @@ def part_records(
     return Records(buffer, address, offset, weight_offset, places, np.ones_like(count), np.zeros_like(count))
 
 
-def fixed_record(rows: Rows, dram: Dram, layer: int, parameters: list[Parameter]) -> Records | None:
+def fixed_record(rows: Rows, dram: Dram, layer: int, parameters: Sequence[Parameter]) -> Records | None:
     """The parameters that all pieces share, as one record; None when there are none."""
     fixed = [entry for entry in parameters if not entry.per_channel]
     if not fixed:
@@ -113,12 +118,12 @@ def fixed_record(rows: Rows, dram: Dram, layer: int, parameters: list[Parameter]
     return Records(buffer, address, np.array([offset]), np.array([0]), places, one, np.zeros_like(one))
 
 
-def _deal(rows: Rows, dram: Dram, layer: int, sizes: Array) -> tuple[Array, Array]:
-    """Deals records to the ports in turn; all of one port lie in one buffer, each aligned to 16 bytes."""
-    ports = np.arange(len(sizes)) % dram.ports
+def _deal(rows: Rows, dram: Dram, layer: int, sizes: Array, ports: Array | None) -> tuple[Array, Array]:
+    """Addresses of records behind their ports; all of one port lie in one buffer, each aligned to 16 bytes."""
+    chosen = np.arange(len(sizes)) % dram.ports if ports is None else ports
     buffer, address = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64)
-    for port in range(min(dram.ports, len(sizes))):
-        mine = ports == port
+    for port in np.unique(chosen).tolist():
+        mine = chosen == port
         room = align(sizes[mine], MAC_ROW_BYTES)
         start = dram.take(port, int(room.sum()))
         address[mine] = start + np.concatenate([[0], np.cumsum(room)[:-1]])

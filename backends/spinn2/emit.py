@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,28 +60,44 @@ class BlockEmitter:
         *,
         weight_slots: int = 1,
         tile_slots: int = 1,
+        result_slots: int = 1,
+        relu_apart: bool = True,
+        allocate: Callable[[int], int] | None = None,
     ) -> None:
         self.rows, self.dram, self.plan, self.layer = rows, dram, plan, layer
         self.tile, self.pes, self.inputs, self.output = tile, pes, inputs, output
-        self.parameters: list[Parameter] = parameters(plan)
+        self.parameters: tuple[Parameter, ...] = parameters(plan)
         self.demand: Demand = demand(plan, tile)
+        self.relu_apart = relu_apart
         self.identity_bias = plan.on_mac_array and any(entry.stage == 0 for entry in self.parameters)
         self._next_address = 0
-        size = self.demand
+        self._allocate = allocate if allocate is not None else self._next
+        size, sets = self.demand, range(result_slots)
         self.first = [self._region(BufferKind.TILE, size.first) for _ in range(tile_slots)]
         self.slots = [self._region(BufferKind.WEIGHTS, size.weights + size.post) for _ in range(weight_slots)]
         self.partial = self._region(BufferKind.ACCUMULATOR, size.partial)
-        self.results = [self._region(BufferKind.RESULT, each) for each in size.stages]
-        self.sources = [self._region(BufferKind.TILE, each) for each in size.sources]
+        self.result_sets = [[self._region(BufferKind.RESULT, each) for each in size.stages] for _ in sets]
+        self.source_sets = [[self._region(BufferKind.TILE, each) for each in size.sources] for _ in sets]
+        self.results, self.sources = self.result_sets[0], self.source_sets[0]
         self.fixed_region = self._region(BufferKind.PARAMETERS, size.fixed)
         self.fixed: Records | None = None
 
+    def _next(self, size: int) -> int:
+        """The address behind the last region."""
+        address = self._next_address
+        self._next_address += int(align(size, MAC_ROW_BYTES))
+        return address
+
+    def use_set(self, number: int) -> None:
+        """Chooses the set of places for sums, results and second operands that the next pieces use."""
+        number %= len(self.result_sets)
+        self.results, self.sources = self.result_sets[number], self.source_sets[number]
+
     def _region(self, kind: BufferKind, size: int) -> Operand:
         """A region at the same address in every PE; an empty one is never used."""
-        address = np.full(len(self.pes), self._next_address, np.int64)
-        self._next_address += int(align(size, MAC_ROW_BYTES))
         if size == 0:
-            return np.zeros(len(self.pes), np.int64), address
+            return np.zeros(len(self.pes), np.int64), np.zeros(len(self.pes), np.int64)
+        address = np.full(len(self.pes), self._allocate(size), np.int64)
         return self.rows.buffers(self.pes, kind, self.layer, address, size), address
 
     def load_fixed(self, q: Array) -> None:
@@ -100,12 +117,12 @@ class BlockEmitter:
             self.fixed_region[1][q],
         )
 
-    def load_records(self, q: Array, found: Records, index: Array, slot: int) -> None:
+    def load_records(self, q: Array, found: Records, index: Array, slot: int, phase: Phase = Phase.WEIGHTS) -> None:
         """Loads records `index` into a weight slot of the PEs `q`."""
         buffer, address = self.slots[slot]
         self.rows.transfers(
             self.layer,
-            Phase.WEIGHTS,
+            phase,
             found.boxes(index),
             found.buffer[index],
             found.address[index],
@@ -127,52 +144,91 @@ class BlockEmitter:
             self.slots[to_slot][1][target],
         )
 
-    def load_first(self, q: Array, boxes: Boxes, reduction: Array, slot: int = 0) -> None:
-        """Loads the first feature map's tiles for `boxes` of the first stage's result; a step more fills their padding.
+    def load_first(
+        self, q: Array, boxes: Boxes, reduction: Array, slot: int = 0, *, pad: bool = True, steps: int = 1
+    ) -> None:
+        """Loads the first feature map's tiles for `boxes` of the first stage's result.
 
-        `slot` chooses one of the places for tiles.
+        With `pad` a step more fills their padding. `slot` chooses one of the places for tiles. In several `steps` some
+        channels come at a time, so that others may use the NoC between them.
         """
         wanted = first_boxes(self.plan, boxes, reduction)
-        self._load(q, wanted, self.plan.first, self.first[slot], first_pitches(self.plan, wanted))
-        view = self.plan.first.view
-        inner_low = np.clip(-wanted[:, 1:, 0], 0, None)
-        inner_high = np.minimum(wanted[:, 1:, 1], np.array(view.shape[1:])) - wanted[:, 1:, 0]
+        pitches = first_pitches(self.plan, wanted)
+        low, count = wanted[:, 0, 0], wanted[:, 0, 1] - wanted[:, 0, 0]
+        for step in range(steps):
+            part = wanted.copy()
+            part[:, 0] = np.stack([low + count * step // steps, low + count * (step + 1) // steps], axis=1)
+            buffer, address = self.first[slot]
+            start = np.array(address)
+            start[q] += (part[:, 0, 0] - low) * pitches[0]
+            if step:
+                self.rows.next_step()
+            self._load(q, part, self.plan.first, (buffer, start), pitches)
+        low, high = self._inner(wanted)
         size = wanted[:, 1:, 1] - wanted[:, 1:, 0]
-        padded = np.flatnonzero(np.any((inner_low > 0) | (inner_high < size), axis=1))
-        if not padded.size:
+        padded = np.flatnonzero(np.any((low > 0) | (high < size), axis=1))
+        if not pad or not padded.size:
             return
         self.rows.next_step()
+        inner = np.clip(high - low, 0, None)[padded]
+        self._pad(
+            q[padded], wanted[padded], slot, np.zeros((len(padded), 2), np.int64), size[padded], low[padded], inner
+        )
+
+    def pad_first(self, q: Array, boxes: Boxes, reduction: Array, slot: int) -> None:
+        """Fills the padding of tiles, a strip at each side that has some, in the open step; before or after a load."""
+        wanted = first_boxes(self.plan, boxes, reduction)
+        low, high = self._inner(wanted)
+        size = wanted[:, 1:, 1] - wanted[:, 1:, 0]
+        low, high = np.minimum(low, size), np.maximum(high, np.minimum(low, size))
+        nothing = np.zeros(len(q), np.int64)
+        strips = [
+            (nothing, low[:, 0], nothing, size[:, 1]),
+            (high[:, 0], size[:, 0], nothing, size[:, 1]),
+            (low[:, 0], high[:, 0], nothing, low[:, 1]),
+            (low[:, 0], high[:, 0], high[:, 1], size[:, 1]),
+        ]
+        for top, bottom, left, right in strips:
+            some = np.flatnonzero((bottom > top) & (right > left))
+            start = np.stack([top, left], axis=1)[some]
+            extent = np.stack([bottom - top, right - left], axis=1)[some]
+            none = np.zeros((len(some), 2), np.int64)
+            self._pad(q[some], wanted[some], slot, start, extent, none, none)
+
+    def _inner(self, wanted: Boxes) -> tuple[Array, Array]:
+        """First and end [n, 2] of the rows and columns of tiles that the map has."""
+        low = np.clip(-wanted[:, 1:, 0], 0, None)
+        return low, np.minimum(wanted[:, 1:, 1], np.array(self.plan.first.view.shape[1:])) - wanted[:, 1:, 0]
+
+    def _pad(self, q: Array, wanted: Boxes, slot: int, start: Array, extent: Array, low: Array, inner: Array) -> None:
+        """Tasks that fill rows and columns from `start` of tiles, but for `inner` positions from `low` on."""
         channel_pitch, row_pitch, _ = first_pitches(self.plan, wanted)
         kind = self.plan.block.inputs[self.plan.first.index].element
-        channels, rows, columns = extents(wanted)
-        inner = np.clip(inner_high - inner_low, 0, None)
         code = element(self.plan.first.dtype)
         shapes = records(
             SHAPE,
-            padded.size,
+            len(q),
             {
                 "kernel": int(Kernel.PAD),
                 "a_type": code,
                 "b_type": code,
                 "y_type": code,
-                "channels": channels[padded],
-                "height": rows[padded],
-                "width": columns[padded],
-                "height_in": inner[padded, 0],
-                "width_in": inner[padded, 1],
-                "pad_top": inner_low[padded, 0],
-                "pad_left": inner_low[padded, 1],
-                "y_channel": channel_pitch[padded],
-                "y_row": row_pitch[padded],
+                "channels": extents(wanted)[0],
+                "height": extent[:, 0],
+                "width": extent[:, 1],
+                "height_in": inner[:, 0],
+                "width_in": inner[:, 1],
+                "pad_top": low[:, 0],
+                "pad_left": low[:, 1],
+                "y_channel": channel_pitch,
+                "y_row": row_pitch,
                 "zero_y": kind.zero_point if isinstance(kind, UniformType) else 0,
             },
         )
+        offset = start[:, 0] * row_pitch + start[:, 1] * self.plan.first.dtype.itemsize
+        target = self.first[slot]
         self.rows.tasks(
-            self.layer,
-            self.pes[q[padded]],
-            Phase.POST,
-            shapes,
-            {"y": self.first[slot][0][q[padded]], "y_address": self.first[slot][1][q[padded]]},
+            self.layer, self.pes[q], Phase.POST, shapes, {"y": target[0][q], "y_address": target[1][q] + offset}
         )
 
     def copy_first(self, source: Array, target: Array, boxes: Boxes, reduction: Array) -> None:
@@ -327,16 +383,18 @@ class BlockEmitter:
         index: Array,
         *,
         stored: int = 0,
+        tile: int = 0,
     ) -> int:
         """All stages behind the core, a step each, and the store of the result; returns the step before the store.
 
         `post` is where the per-channel parameters lie (a weight slot, perhaps another PE's), as in `record[index]`. The
-        step `stored`, if there is one, still reads the results that the stages replace.
+        step `stored`, if there is one, still reads the results that the stages replace. `tile` is the place of the
+        first feature map's tile, for blocks that are not built around the MAC array.
         """
         started = self.rows.step
         tiles = stage_boxes(self.plan, boxes)
         first_stage = 1 if self.plan.on_mac_array else 0
-        running, pitches = self._start(q, tiles[0])
+        running, pitches = self._start(q, tiles[0], tile)
         if self.identity_bias:
             self._next_stage(started, stored)
             operand = self._parameter(0, q, post, record, index)
@@ -366,13 +424,13 @@ class BlockEmitter:
         first = self.rows.step == started
         self.rows.next_step((started, stored) if first else None)
 
-    def _start(self, q: Array, boxes: Boxes) -> tuple[Operand, tuple[Array, Array]]:
+    def _start(self, q: Array, boxes: Boxes, tile: int) -> tuple[Operand, tuple[Array, Array]]:
         if self.plan.on_mac_array:
             pitch = stage_pitches(self.plan, 0, boxes)
             return (self.results[0][0][q], self.results[0][1][q]), (pitch[0], pitch[1])
         wanted = first_boxes(self.plan, boxes, np.zeros((len(q), 2), np.int64))
         pitch = first_pitches(self.plan, wanted)
-        return (self.first[0][0][q], self.first[0][1][q]), (pitch[0], pitch[1])
+        return (self.first[tile][0][q], self.first[tile][1][q]), (pitch[0], pitch[1])
 
     def _parameter(
         self, stage: int, q: Array, post: Operand | None, record: Records | None, index: Array
@@ -430,7 +488,11 @@ class BlockEmitter:
             "y_channel": y_channel,
             "y_row": y_row,
         }
-        shape |= IDENTITY if identity else stage_columns(stage, before, boxes, self._record_bytes(position))
+        shape |= (
+            IDENTITY
+            if identity
+            else stage_columns(stage, before, boxes, self._record_bytes(position), relu_apart=self.relu_apart)
+        )
         operands: dict[str, Array | int] = {
             "a": running[0],
             "a_address": running[1],

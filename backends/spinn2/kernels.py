@@ -21,15 +21,22 @@ IDENTITY: Columns = {"kernel": int(Kernel.REQUANTIZE), "p_pitch": 12, "low": I32
 """A rescale that adds the bias of each channel and changes nothing else."""
 
 
-def stage_columns(stage: Stage, before: Boxes, boxes: Boxes, record_bytes: int) -> Columns:
+RECTIFYING = (quant.RescaleOp, quant.RescaleFloatOp, quant.AddOp, quant.AddFloatOp, quant.MulOp)
+"""Operations whose lower limit may be a ReLU."""
+
+
+def stage_columns(stage: Stage, before: Boxes, boxes: Boxes, record_bytes: int, *, relu_apart: bool = False) -> Columns:
     """Columns of the shapes table for a stage that makes `boxes` of `before`.
 
-    `record_bytes` is the size of a channel's parameters, 0 where all channels share them.
+    `record_bytes` is the size of a channel's parameters, 0 where all channels share them; with `relu_apart` a limit at
+    the zero point is a pass of its own.
     """
     op = stage.op
     common: Columns = {}
     if isinstance(op, quant.Limited):
         common = {"low": op.low, "high": op.high, "zero_y": op.target.zero_point}
+    if isinstance(op, RECTIFYING):
+        common |= {"count": int(relu_apart and op.low >= op.target.zero_point)}
     info = np.iinfo(stage.dtype)
     whole: Columns = {"low": int(info.min), "high": int(info.max)}
     match op:

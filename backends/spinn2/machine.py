@@ -6,21 +6,28 @@ Memories are numbered as in the program tables: first the data SRAM of each PE, 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from attrs import frozen
 
 from ...ir.diagnostics import UsageError
-from .machine_file import Index, Qpe, TomlFile, file_text, parse_toml
+from ..machine_file import Index, Presets, TomlFile, parse_toml
 
 __all__ = ["Machine", "Qpe", "load_machine", "machine_names", "machine_text", "parse_machine"]
 
 LARGEST_MEMORIES = 0xFFFF
 """The program tables number memories in 16 bits."""
+
+PRESETS = Presets(__package__ or "")
+
+
+class Qpe(NamedTuple):
+    """Position of a quad processing element on the mesh; row 0 is the top, column 0 the left edge."""
+
+    y: int
+    x: int
 
 
 @frozen
@@ -280,17 +287,12 @@ def hops(start: Qpe, end: Qpe) -> int:
 
 def machine_names() -> tuple[str, ...]:
     """The machines that come with snc, sorted."""
-    files = (resources.files(__package__) / "machines").iterdir()
-    return tuple(sorted(each.name.removesuffix(".toml") for each in files if each.name.endswith(".toml")))
+    return PRESETS.names()
 
 
 def machine_text(name_or_path: str | Path) -> str:
     """The TOML text of a machine that comes with snc, or of a file; UsageError when there is no such thing."""
-    if isinstance(name_or_path, str) and name_or_path in machine_names():
-        return (resources.files(__package__) / "machines" / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    alike = difflib.get_close_matches(str(name_or_path), machine_names(), n=1)
-    help = f"did you mean {alike[0]}?" if alike else "the machines of snc are " + ", ".join(machine_names())
-    return file_text(name_or_path, help)
+    return PRESETS.text(name_or_path)
 
 
 def load_machine(name_or_path: str | Path) -> Machine:

@@ -39,7 +39,11 @@ class FeatureMap:
     banded: tuple[View, Segments] | None = None
 
     def segments(self, view: View) -> Segments:
-        """The segments under `view`; raises ValueError when a banded map is asked for another view than its own."""
+        """The segments under `view`.
+
+        A banded map whose rows fill their columns can be seen with some rows as one, or as a single row. Raises
+        ValueError for any other view than its own.
+        """
         if self.dense is not None:
             buffer, address = self.dense
             return Segments(
@@ -49,9 +53,40 @@ class FeatureMap:
                 np.array([self.itemsize if view.minor else view.rows * view.columns * self.itemsize]),
                 np.array([(view.channels if view.minor else view.columns) * self.itemsize]),
             )
-        if self.banded is None or self.banded[0] != view:
-            raise ValueError("a banded map has one view")
-        return self.banded[1]
+        if self.banded is None:
+            raise ValueError("a map lies nowhere")
+        own, segments = self.banded
+        if own == view:
+            return segments
+        found = _joined_rows(segments, own, view, self.itemsize)
+        if found is None:
+            raise ValueError("a banded map cannot be seen this way")
+        return found
+
+    def seen_as(self, view: View) -> bool:
+        """Whether `segments` has an answer."""
+        if self.dense is not None or self.banded is None or self.banded[0] == view:
+            return self.dense is not None or self.banded is not None
+        return _joined_rows(self.banded[1], self.banded[0], view, self.itemsize) is not None
+
+
+def _joined_rows(segments: Segments, own: View, view: View, itemsize: int) -> Segments | None:
+    """The segments with several rows of the map's own view as one row; None where that is not how they lie."""
+    if own.minor or view.minor or view.channels != own.channels or view.size != own.size:
+        return None
+    rows, width = segments.boxes[:, 1], own.columns
+    whole = np.all(segments.boxes[:, 2] == [0, width]) and np.all(segments.row_pitch == width * itemsize)
+    together = view.columns // width
+    if not whole or view.columns % width:
+        return None
+    boxes = segments.boxes.copy()
+    if view.rows == 1:
+        boxes[:, 1], boxes[:, 2] = [0, 1], rows * width
+    elif np.all(rows % together == 0):
+        boxes[:, 1], boxes[:, 2] = rows // together, [0, view.columns]
+    else:
+        return None
+    return Segments(boxes, segments.buffer, segments.address, segments.channel_pitch, segments.row_pitch * together)
 
 
 @frozen(eq=False)

@@ -37,20 +37,34 @@ class Dram:
 
 @define
 class Storage:
-    """First fit by live range: one address range that is the same in every storage PE."""
+    """Regions by live range: one address range that is the same in every PE."""
 
     capacity: int
     _taken: list[tuple[int, int, int, int]] = field(factory=list)  # address, end, first, last
 
-    def take(self, size: int, first: int, last: int) -> int | None:
-        """The lowest address where `size` bytes are free from operation `first` to `last`; None when there is none."""
+    def take(self, size: int, first: int, last: int, *, high: bool = False) -> int | None:
+        """The lowest (or, with `high`, highest) address where `size` bytes are free from time `first` to `last`.
+
+        None when there is none.
+        """
         size = -(-size // LINE) * LINE
-        address = 0
-        for start, end, _, _ in sorted(entry for entry in self._taken if entry[2] <= last and first <= entry[3]):
-            if address + size <= start:
-                break
-            address = max(address, end)
-        if address + size > self.capacity:
-            return None
-        self._taken.append((address, address + size, first, last))
-        return address
+        found: int | None = None
+        start = 0
+        busy = sorted(entry[:2] for entry in self._taken if entry[2] <= last and first <= entry[3])
+        for low, end in [*busy, (self.capacity // LINE * LINE, 0)]:
+            if low - start >= size:
+                found = low - size if high else start
+                if not high:
+                    break
+            start = max(start, end)
+        if found is not None:
+            self._taken.append((found, found + size, first, last))
+        return found
+
+    def mark(self) -> int:
+        """What `release` takes to forget all regions from here on."""
+        return len(self._taken)
+
+    def release(self, mark: int) -> None:
+        """Forgets the regions taken since `mark`."""
+        del self._taken[mark:]

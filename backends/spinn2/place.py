@@ -15,7 +15,8 @@ from ...ir.dialects.builtin import ConstantOp, FuncOp
 from ...ir.dialects.quant import QuantizeOp, StorageCastOp
 from ...ir.dialects.spinn2_tables import BufferKind
 from ...ir.dialects.tile import BlockOp
-from ...passes.tile.geometry import Plan, View, storage_dtype
+from ...passes.tile.demand import FILTER_GROUP
+from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, View, align, storage_dtype
 from ...passes.tile.rotation import one_wave
 from ...passes.tile.split_layers import uses_reuse
 from .maps import FeatureMap, Segments, bands
@@ -35,14 +36,26 @@ class Alias:
 
 @define(eq=False)
 class Placement:
-    """Maps of all values; `aliases` are values without memory of their own."""
+    """Maps of all values; `aliases` are values without memory of their own.
+
+    `storage_pes` are the PEs that keep maps, [bands of rows, bands of channels]. `spread` says that all PEs do, beside
+    their work: bands then follow the map, and a map's PE sends its part without being asked packet by packet.
+    """
 
     rows: Rows
     dram: Dram
     storage_pes: Array
     storage: Storage
+    spread: bool = False
+    map_bytes: int | None = None
+    """Bytes of each PE that maps may take; None: all."""
     aliases: dict[Value, Alias] = field(factory=dict)
     maps: dict[Value, FeatureMap] = field(factory=dict)
+
+    def held(self, view: View, itemsize: int) -> FeatureMap:
+        """A new map in SRAM or, where there is no room, behind the DRAM ports."""
+        found = _in_storage(self, view, itemsize, 0, 0) if not view.minor else None
+        return found if found is not None else _in_bands(self, view, itemsize)
 
     def map_of(self, value: Value) -> FeatureMap:
         """The map of a value that has been placed."""
@@ -98,7 +111,7 @@ def place_maps(
     in bands behind all DRAM ports; all others lie whole behind one port.
     """
     placement.aliases = find_aliases(main)
-    order = {op: number for number, op in enumerate(main.body.ops)}
+    order = turns(main)
     shared = {alias.base for alias in placement.aliases.values()} | set(placement.aliases)
     values = [*main.body.arguments, *(result for op in main.body.ops for result in op.results)]
     for value in values:
@@ -110,7 +123,11 @@ def place_maps(
         if view is not None and keep_on_chip and isinstance(value.owner, BlockOp):
             first = 2 * order[value.owner]
             last = max(
-                (2 * order[user] - _loads_first(value, user, plans, elements) for user in value.users), default=first
+                (
+                    2 * order[user] - (not placement.spread and _loads_first(value, user, plans, elements))
+                    for user in value.users
+                ),
+                default=first,
             )
             found = _in_storage(placement, view, kind.itemsize, first, last)
         if found is None and view is not None:
@@ -137,6 +154,19 @@ def _loads_first(value: Value, user: Operation, plans: dict[Operation, Plan], el
         return False
     tiles = -(-plan.view.rows // rows) * -(-plan.view.columns // columns)
     return one_wave(tiles, -(-plan.view.channels // channels), elements)
+
+
+def turns(main: FuncOp) -> dict[Operation, int]:
+    """Numbers of operations in order, counting those that have rows; the others share the number before."""
+    found: dict[Operation, int] = {}
+    number = 0
+    for op in main.body.ops:
+        number += op.name not in WITHOUT_TURN
+        found[op] = number
+    return found
+
+
+WITHOUT_TURN = ("builtin.constant", "nn.reshape", "quant.storage_cast", "quant.quantize", "quant.dequantize")
 
 
 def _needs_memory(value: Value) -> bool:
@@ -166,19 +196,50 @@ def _common_view(value: Value, plans: dict[Operation, Plan]) -> View | None:
 
 
 def _in_storage(placement: Placement, view: View, itemsize: int, first: int, last: int) -> FeatureMap | None:
-    """Row bands over the storage QPEs, channel quarters over the PEs of each."""
-    qpes, per_qpe = placement.storage_pes.shape
-    row_bands, channel_bands = bands(view, qpes), _channel_bands(view, per_qpe)
-    boxes = np.array(
-        [[channels, rows, [0, view.columns]] for rows in row_bands for channels in channel_bands], np.int64
-    )
-    pes = placement.storage_pes[: len(row_bands), : len(channel_bands)].reshape(-1)
+    """Bands of rows and channels over the PEs that keep maps; None when there is no room."""
+    if placement.spread:
+        boxes, keeper, slot = _dealt(view, placement.storage_pes.size, CHANNEL_BANDS)
+        pes = placement.storage_pes.reshape(-1)[keeper]
+    else:
+        # Rows over the storage QPEs, a quarter of the channels for each PE of one.
+        qpes, per_qpe = placement.storage_pes.shape
+        row_bands, channel_bands = bands(view, qpes), _channel_bands(view, per_qpe)
+        boxes = _grid(view, row_bands, channel_bands)
+        pes = placement.storage_pes[: len(row_bands), : len(channel_bands)].reshape(-1)
+        slot = np.zeros(len(boxes), np.int64)
     size = np.prod(boxes[:, :, 1] - boxes[:, :, 0], axis=1) * itemsize
-    address = placement.storage.take(int(size.max()), first, last)
+    room = int(align(int(size.max()), MAC_ROW_BYTES))
+    total = room * (int(slot.max()) + 1)
+    mark = placement.storage.mark()
+    address = placement.storage.take(total, first, last)
     if address is None:
         return None
-    buffer = placement.rows.buffers(pes, BufferKind.MAP, 0, address, size)
-    return _banded(view, itemsize, boxes, buffer, np.full(len(boxes), address, np.int64))
+    if placement.map_bytes is not None and address + total > placement.map_bytes:
+        placement.storage.release(mark)
+        return None
+    kind = BufferKind.RESULT if placement.spread else BufferKind.MAP
+    place = address + slot * room
+    buffer = placement.rows.buffers(pes, kind, 0, place, size)
+    return _banded(view, itemsize, boxes, buffer, place)
+
+
+CHANNEL_BANDS = 16
+"""Most bands of channels into which a spread map is cut."""
+BAND_ROWS = 2
+"""Rows of a band of a spread map: few, so that what is read at the same time comes from many PEs."""
+
+
+def _dealt(view: View, keepers: int, most: int) -> tuple[Boxes, Array, Array]:
+    """Boxes of narrow bands, dealt to `keepers` in turn: (boxes, keeper, how many the keeper had before)."""
+    low = np.arange(0, view.rows, BAND_ROWS if view.rows % BAND_ROWS == 0 else 1, dtype=np.int64)
+    row_bands = np.stack([low, np.append(low[1:], view.rows)], axis=1)
+    boxes = _grid(view, row_bands, _channel_bands(view, min(most, -(-view.channels // FILTER_GROUP))))
+    slot, keeper = np.divmod(np.arange(len(boxes)), keepers)
+    return boxes, keeper, slot
+
+
+def _grid(view: View, row_bands: Array, channel_bands: Array) -> Boxes:
+    return np.array([[channels, rows, [0, view.columns]] for rows in row_bands for channels in channel_bands], np.int64)
 
 
 def _channel_bands(view: View, count: int) -> Array:
@@ -188,11 +249,16 @@ def _channel_bands(view: View, count: int) -> Array:
 
 
 def _in_bands(placement: Placement, view: View, itemsize: int) -> FeatureMap:
-    row_bands = bands(view, placement.dram.ports)
-    boxes = np.array([[[0, view.channels], rows, [0, view.columns]] for rows in row_bands], np.int64)
+    """Bands of rows behind all DRAM ports: one for each port or, of a spread map, narrow ones in turn."""
+    ports = placement.dram.ports
+    if placement.spread:
+        boxes, port, _ = _dealt(view, ports, 1)
+    else:
+        boxes = _grid(view, bands(view, ports), np.array([[0, view.channels]]))
+        port = np.arange(len(boxes))
     size = np.prod(boxes[:, :, 1] - boxes[:, :, 0], axis=1) * itemsize
-    address = np.array([placement.dram.take(port, int(each)) for port, each in enumerate(size)])
-    memory = placement.rows.processing_elements + np.arange(len(boxes))
+    address = np.array([placement.dram.take(int(each), int(room)) for each, room in zip(port, size, strict=True)])
+    memory = placement.rows.processing_elements + port
     buffer = placement.rows.buffers(memory, BufferKind.MAP, 0, address, size)
     return _banded(view, itemsize, boxes, buffer, address)
 

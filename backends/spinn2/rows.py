@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ from ...ir.dialects.spinn2_tables import (
     Packing,
     Phase,
 )
+from ...runtime.spinn2.program import Program
+from .machine import Machine
+from .memory import Dram
 
 Array = NDArray[Any]
 Column = Array | int
@@ -152,7 +155,7 @@ class Rows:
         boxes, transfers["box"] = _distinct(_join(self._boxes, BOX))
         constants, ports = _join(self._constants, CONSTANT), _join(self._ports, PORT)
         buffers = _join(self._buffers, BUFFER)
-        self._set_lives(buffers, tasks, transfers, constants, ports)
+        set_lives(buffers, tasks, transfers, constants, ports)
         buffers = _drop_unused(buffers, tasks, transfers, constants, ports)
         return {
             "buffers": buffers,
@@ -170,27 +173,40 @@ class Rows:
         pairs = np.array(self._waits, np.int64).reshape(-1, 2)
         return records(DEPEND, len(pairs), {"before": pairs[:, 0], "after": pairs[:, 1]})
 
-    @staticmethod
-    def _set_lives(
-        buffers: NDArray[np.void],
-        tasks: NDArray[np.void],
-        transfers: NDArray[np.void],
-        constants: NDArray[np.void],
-        ports: NDArray[np.void],
-    ) -> None:
-        first = np.full(buffers.size, END, np.int64)
-        last = np.zeros(buffers.size, np.int64)
-        reads = [(tasks, name) for name in ("a", "b", "p")] + [(transfers, "src")]
-        for rows, name in [(tasks, "y"), (transfers, "dst")]:
-            np.minimum.at(first, rows[name].astype(np.int64), rows["step"].astype(np.int64))
-            np.maximum.at(last, rows[name].astype(np.int64), rows["step"].astype(np.int64))
-        for rows, name in reads:
-            used = rows[rows[name] != NO_BUFFER]
-            np.maximum.at(last, used[name].astype(np.int64), used["step"].astype(np.int64))
-        first[constants["buffer"]] = HOST
-        first[ports["buffer"][ports["output"] == 0]] = HOST
-        last[ports["buffer"][ports["output"] == 1]] = END
-        buffers["first"], buffers["last"] = first, last
+
+def program_of(rows: Rows, dram: Dram, machine: Machine, layers: Sequence[str] = ()) -> Program:
+    """The rows as a program."""
+    return Program(
+        processing_elements=machine.processing_elements,
+        sram_bytes=machine.pe.data_bytes,
+        dram_bytes=tuple(max(used, 1) for used in dram.used),
+        layers=tuple(layers) or ("",),
+        arrays=tuple(rows.arrays),
+        **rows.tables(),
+    )
+
+
+def set_lives(
+    buffers: NDArray[np.void],
+    tasks: NDArray[np.void],
+    transfers: NDArray[np.void],
+    constants: NDArray[np.void],
+    ports: NDArray[np.void],
+) -> None:
+    """Writes the first and last step of each buffer, as the rows use it."""
+    first = np.full(buffers.size, END, np.int64)
+    last = np.zeros(buffers.size, np.int64)
+    reads = [(tasks, name) for name in ("a", "b", "p")] + [(transfers, "src")]
+    for rows, name in [(tasks, "y"), (transfers, "dst")]:
+        np.minimum.at(first, rows[name].astype(np.int64), rows["step"].astype(np.int64))
+        np.maximum.at(last, rows[name].astype(np.int64), rows["step"].astype(np.int64))
+    for rows, name in reads:
+        used = rows[rows[name] != NO_BUFFER]
+        np.maximum.at(last, used[name].astype(np.int64), used["step"].astype(np.int64))
+    first[constants["buffer"]] = HOST
+    first[ports["buffer"][ports["output"] == 0]] = HOST
+    last[ports["buffer"][ports["output"] == 1]] = END
+    buffers["first"], buffers["last"] = first, last
 
 
 def _drop_unused(buffers: NDArray[np.void], *users: NDArray[np.void]) -> NDArray[np.void]:

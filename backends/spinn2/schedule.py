@@ -18,29 +18,34 @@ from ...passes.tile.demand import Tile, demand
 from ...passes.tile.geometry import MAC_ROW_BYTES, Plan, align, plan_block
 from ...passes.tile.split_layers import uses_reuse
 from ...runtime.spinn2.program import Program
+from .clocks import clocks_of
 from .dense import schedule_dense
 from .emit import BlockEmitter
 from .layout import inputs_of, schedule_layout
 from .machine import Machine
 from .maps import FeatureMap
 from .memory import Dram, Storage
-from .place import Placement, place_maps, resolve
+from .optimize import Layer, Optimizer, snake
+from .order import dataflow_order
+from .place import Placement, place_maps, resolve, turns
 from .reuse import schedule_reuse
-from .rows import Rows
+from .rows import Rows, program_of
 from .waves import schedule_waves
 
 Array = NDArray[Any]
 
-MAPPINGS = ("baseline", "kelber2020")
+MAPPINGS = ("optimized", "kelber2020", "baseline")
 
 
+EFFORT = (0, 1, 6, 24)
+"""How many splits of each kind of layer `optimized` times at the levels -O0 to -O3."""
 WITHOUT_ROWS = (nn.ReshapeOp, StorageCastOp, ConstantOp, QuantizeOp, DequantizeOp, ReturnOp)
 """Operations that cost nothing on the machine: they are no layer."""
 
 
 def compute_elements(machine: Machine, mapping: str) -> Array:
     """Numbers of the PEs that compute: all for the baseline, else those of the double blocks, in their order."""
-    if mapping == "baseline":
+    if mapping != "kelber2020":
         return np.arange(machine.processing_elements)
     return np.array([machine.pe_of(qpe, i) for qpe in machine.compute_qpes for i in range(machine.mesh.pes_per_qpe)])
 
@@ -51,28 +56,56 @@ def storage_elements(machine: Machine) -> Array:
     return np.array([[machine.pe_of(qpe, i) for i in per_qpe] for qpe in machine.floor_plan.storage_qpes])
 
 
-def schedule(module: ModuleOp, machine: Machine, mapping: str) -> Program:
-    """The program of a module at stage `tiled`.
+def schedule(module: ModuleOp, machine: Machine, mapping: str, level: int = 2) -> Program:
+    """The program of a module at stage `tiled`; `level` (0 to 3) says how hard `optimized` searches.
 
-    Raises DoesNotFit when DRAM is too small, ModelError for a layer that has no schedule, UsageError for an unknown
-    mapping.
+    Raises DoesNotFit when DRAM or a PE's SRAM is too small, ModelError for a layer that has no schedule, UsageError for
+    an unknown mapping or level.
     """
     if mapping not in MAPPINGS:
         raise UsageError(
             Diagnostic("SNC0450", f"there is no mapping {mapping}", expected=f"one of {', '.join(MAPPINGS)}")
         )
+    if level not in range(len(EFFORT)):
+        raise UsageError(
+            Diagnostic("SNC0455", f"there is no optimisation level {level}", expected=f"0 to {len(EFFORT) - 1}")
+        )
+    if mapping != "optimized":
+        return _attempt(module, machine, mapping)
+    # Maps that stay on the chip leave layers less room: where that is too little, fewer stay.
+    whole = machine.pe.data_bytes
+    for map_bytes in (whole, whole // 2, whole // 4):
+        try:
+            return _attempt(module, machine, mapping, level, map_bytes)
+        except DoesNotFit as error:
+            if all(each.code != "SNC0454" for each in error.diagnostics):
+                raise
+    return _attempt(module, machine, mapping, level, 0)
+
+
+def _attempt(module: ModuleOp, machine: Machine, mapping: str, level: int = 0, map_bytes: int | None = None) -> Program:
+    """A program whose maps take at most `map_bytes` of each PE (all that fits, if None)."""
     main = module.main
     rows = Rows(machine.processing_elements)
     dram = Dram(len(machine.dram.ports), machine.dram.capacity_bytes // len(machine.dram.ports))
-    placement = Placement(rows, dram, storage_elements(machine), Storage(machine.pe.data_bytes))
+    spread = mapping == "optimized"
+    keepers = snake(machine)[None] if spread else storage_elements(machine)
+    placement = Placement(rows, dram, keepers, Storage(machine.pe.data_bytes), spread, map_bytes)
     on_chip = mapping != "baseline"
+    clocks = clocks_of(machine)
+    optimizer = Optimizer.of(machine, clocks, placement, EFFORT[level]) if spread else None
     plans: dict[Operation, Plan] = {op: plan_block(op) for op in main.body.ops if isinstance(op, BlockOp)}
     layers: list[str] = []
+    turn = turns(main)
     try:
         elements = compute_elements(machine, mapping)
         place_maps(main, plans, placement, keep_on_chip=on_chip, elements=len(elements))
         for op in main.body.ops:
-            _schedule_op(op, plans, placement, elements, layers, machine, on_chip=on_chip)
+            if optimizer is not None and isinstance(op, BlockOp):
+                layers.append(str(op.location))
+                optimizer.schedule(_layer(op, plans[op], placement, len(layers) - 1, turn[op]))
+            else:
+                _schedule_op(op, plans, placement, elements, layers, machine, on_chip=on_chip)
     except MemoryError as error:
         raise DoesNotFit(
             Diagnostic(
@@ -86,14 +119,13 @@ def schedule(module: ModuleOp, machine: Machine, mapping: str) -> Program:
         ) from None
     _input_ports(main, placement)
     _output_ports(main.return_op, placement)
-    return Program(
-        processing_elements=machine.processing_elements,
-        sram_bytes=machine.pe.data_bytes,
-        dram_bytes=tuple(max(used, 1) for used in dram.used),
-        layers=tuple(layers) or ("",),
-        arrays=tuple(rows.arrays),
-        **rows.tables(),
-    )
+    program = program_of(rows, dram, machine, layers)
+    return dataflow_order(program, clocks, urgency=level > 0) if spread else program
+
+
+def _layer(op: BlockOp, plan: Plan, placement: Placement, number: int, turn: int) -> Layer:
+    inputs = [placement.map_of(value) for value in op.inputs]
+    return Layer(plan, number, turn, inputs, placement.map_of(op.results[0]), str(op.location))
 
 
 def _schedule_op(

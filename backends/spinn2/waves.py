@@ -41,12 +41,17 @@ def channel_parts(boxes: Boxes, part: Array) -> Array:
     return boxes[first, 0, :]
 
 
-def schedule_waves(emitter: BlockEmitter) -> None:
-    """All pieces of the block, as many at once as there are processing elements."""
+def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False) -> None:
+    """All pieces of the block, as many at once as there are processing elements.
+
+    Channel part by channel part or, `by_rows`, row by row. With several places for operands waves use them in turn.
+    """
     plan = emitter.plan
     boxes, part = result_grid(plan, emitter.tile)
+    order = np.lexsort([part, boxes[:, 2, 0], boxes[:, 1, 0]]) if by_rows else np.arange(len(boxes))
     spans = grid_bounds(plan.reduction, emitter.tile[3])
     found = _records(emitter, channel_parts(boxes, part), spans)
+    boxes, part = boxes[order], part[order]
     count = len(emitter.pes)
     emitter.rows.next_step()
     emitter.load_fixed(np.arange(min(count, len(boxes))))
@@ -55,27 +60,30 @@ def schedule_waves(emitter: BlockEmitter) -> None:
         q = np.arange(len(here))
         parts = part[start : start + count]
         core = stage_boxes(plan, here)[0]
+        emitter.use_set(start // count)
+        turn = start // count * len(spans)
         for number, span in enumerate(spans):
+            tile_slot, weight_slot = (turn + number) % len(emitter.first), (turn + number) % len(emitter.slots)
             index = parts * len(spans) + number
             reduction = np.broadcast_to(span, (len(here), 2))
             if number or start:
                 emitter.rows.next_step()
             if found is not None:
-                emitter.load_records(q, found, index, 0)
+                emitter.load_records(q, found, index, weight_slot)
             if number == 0:
                 emitter.load_sources(q, here)
-            emitter.load_first(q, core, reduction)
+            emitter.load_first(q, core, reduction, tile_slot)
             if plan.on_mac_array and found is not None:
-                slot = emitter.slots[0]
+                slot = emitter.slots[weight_slot]
                 emitter.rows.next_step()
                 weights = (slot[0][q], slot[1][q] + found.weights[index])
-                emitter.mac(q, core, reduction, weights, into_partial=number > 0)
+                emitter.mac(q, core, reduction, weights, into_partial=number > 0, slot=tile_slot)
                 if number:
                     emitter.rows.next_step()
                     emitter.accumulate(q, core, (emitter.partial[0][q], emitter.partial[1][q]))
         last = parts * len(spans) + len(spans) - 1
-        post = (emitter.slots[0][0][q], emitter.slots[0][1][q]) if found is not None else None
-        emitter.finish(q, here, post, found, last)
+        post = (emitter.slots[weight_slot][0][q], emitter.slots[weight_slot][1][q]) if found is not None else None
+        emitter.finish(q, here, post, found, last, tile=tile_slot)
 
 
 def _records(emitter: BlockEmitter, parts: Array, spans: Array) -> Records | None:

@@ -12,6 +12,7 @@ from .options import (
     METHODS,
     calibrate_option,
     json_option,
+    level_option,
     machine_options,
     number_options,
     samples_of,
@@ -33,6 +34,7 @@ Examples:
 @click.argument("model", type=FILE, metavar="NET.onnx")
 @click.option("-o", "out", type=FILE, metavar="OUT.snc", help="The artefact.  [default: NET.snc in this folder]")
 @machine_options
+@level_option
 @shape_option
 @calibrate_option
 @click.option(
@@ -53,6 +55,7 @@ def build(
     target: str,
     machine: str | None,
     mapping: str,
+    level: int,
     shapes: tuple[tuple[str, tuple[int, ...]], ...],
     calibrate: Path | None,
     calibration: str,
@@ -85,6 +88,7 @@ def build(
             target=target,
             machine=machine,
             mapping=mapping,
+            level=level,
             shapes=shapes_of(shapes),
             calibration=samples_of(calibrate),
             calibration_method=calibration,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TARGETS = ("spinn2",)
-MAPPINGS = ("baseline", "kelber2020")
+MAPPINGS = ("optimized", "kelber2020", "baseline")
 METHODS = ("min-max", "percentile", "mse")
 MAX_EXTENT = 1 << 31
 
@@ -77,10 +77,21 @@ machine_options = together(
     click.option(
         "--mapping",
         type=click.Choice(MAPPINGS),
-        default="kelber2020",
+        default="optimized",
         show_default=True,
-        help="How layers lie on the machine: every piece from DRAM and back, or the rules of the 2020 paper.",
+        help="How layers lie on the machine: the fastest schedule found, the rules of the 2020 paper, or every piece "
+        "from DRAM and back.",
     ),
+)
+
+level_option = click.option(
+    "-O",
+    "level",
+    type=click.IntRange(0, 3),
+    default=2,
+    show_default=True,
+    help="How hard `optimized` searches: -O0 takes the first split by estimate, -O1 to -O3 order all steps and time "
+    "1, 6 or 24 splits of each kind of layer.",
 )
 
 number_options = together(

@@ -50,6 +50,8 @@ class Kernel(IntEnum):
     PAD = 8
     # y[i] += a[i] over [channels, height, width], both i32.
     ACCUMULATE = 9
+    # In REQUANTIZE, ADD, MUL and their float forms `count` = 1 says that the lower limit is a pass of its own (a ReLU)
+    # before the rounding: it takes time and changes no value.
     # y = clamp(round_shift((a - zero_a + bias[c]) * multiplier[c], shift[c]) + zero_y); p holds channels records of
     # three i32 (bias, multiplier, shift), p_pitch bytes apart (0: one record for all).
     REQUANTIZE = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ def bias_of(plan: Plan) -> Array:
     return np.asarray(folded)
 
 
-def parameters(plan: Plan) -> list[Parameter]:
+@lru_cache(maxsize=16)
+def parameters(plan: Plan) -> tuple[Parameter, ...]:
     """The parameters of every stage, in the order of the stages.
 
     Behind the MAC array the next rescale adds the bias; where none follows, stage 0 has an identity rescale that does.
@@ -94,7 +96,7 @@ def parameters(plan: Plan) -> list[Parameter]:
                 found.append(Parameter(index, False, np.concatenate([shifts, op.factors.astype(np.int32)])))
             case _:
                 pass
-    return found
+    return tuple(found)
 
 
 def _rescale(index: int, op: quant.RescaleOp, bias: Array | None, channels: int) -> Parameter:

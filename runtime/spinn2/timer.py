@@ -13,13 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from ...ir.dialects.spinn2_tables import Phase
 from .clocks import Clocks, Integers
 from .loads import Loads, Resource, Resources, loads_of
 from .program import Program
+from .step_work import PHASES, Order, StepWork, sums
 from .touches import field
-
-PHASES = len(Phase)
 
 
 @frozen(eq=False)
@@ -61,27 +59,17 @@ class Timeline:
 
 def time_program(program: Program, clocks: Clocks) -> Timeline:
     """The timeline of a program that has been validated."""
-    order = _Order(program)
-    resources = Resources.of(clocks)
-    loads = loads_of(program, clocks, order.task_group, order.transfer_group)
-    step_of_load = order.group_step[loads.group]
-    key = step_of_load * int(resources.first[-1]) + loads.resource
-    cell, which = np.unique(key, return_inverse=True)
-    amount = _sums(which, loads.amount, len(cell))
-    step, resource = np.divmod(cell, int(resources.first[-1]))
-    busy = resources.busy(resource, amount)
-    latency = _latencies(order, loads, clocks)
-    bounds = np.searchsorted(step, np.arange(order.count + 1))
-    delay = np.zeros(order.count, np.int64)
-    delay[order.layer_step[order.layer_step >= 0]] = clocks.host.layer_clocks
+    work = StepWork.of(program, clocks)
+    order, loads, resources = work.order, work.loads, work.resources
+    cell, resource, busy = work.cell, work.resource, work.busy
     setup = clocks.host.setup_clocks
-    starts, ends, begins = _run(order, bounds, resource, busy, latency, delay, setup, int(resources.first[-1]))
+    starts, ends, begins = _run(work, setup)
     task_start, task_end = _task_times(order, loads, cell, begins, int(resources.first[-1]))
     transfer_start, transfer_end = _transfer_times(order, loads, cell, begins + busy, starts, ends, resources, clocks)
     layers = len(program.layers)
     last = int(ends.max(initial=setup))
     total = last + clocks.host.cleanup_clocks
-    layer_start, layer_end = _layer_times(order, starts - delay, ends, layers)
+    layer_start, layer_end = _layer_times(order, starts - work.delay, ends, layers)
     return Timeline(
         hertz=clocks.hertz,
         steps=order.steps,
@@ -125,78 +113,27 @@ def roofline(program: Program, clocks: Clocks) -> int:
     return max(compute, -(-min(needed, moved) * clocks.dram.clocks // rate))
 
 
-class _Order:
-    """The steps of a program in order, and its rows by group: rows of one step, layer and phase."""
-
-    def __init__(self, program: Program) -> None:
-        tasks, transfers = program.tasks, program.transfers
-        task_step, transfer_step = field(tasks, "step"), field(transfers, "step")
-        self.steps, place = np.unique(np.concatenate([task_step, transfer_step]), return_inverse=True)
-        self.count = len(self.steps)
-        self.task_step, self.transfer_step = place[: len(tasks)], place[len(tasks) :]
-        layer = np.concatenate([field(tasks, "layer"), field(transfers, "layer")])
-        phase = np.concatenate([field(tasks, "phase"), field(transfers, "phase")])
-        key = (place * len(program.layers) + layer) * PHASES + phase
-        names, group = np.unique(key, return_inverse=True)
-        self.task_group, self.transfer_group = group[: len(tasks)], group[len(tasks) :]
-        self.group_step = names // (len(program.layers) * PHASES)
-        self.group_layer = names // PHASES % len(program.layers)
-        self.group_phase = names % PHASES
-        self.layer_step = np.full(len(program.layers), -1, np.int64)
-        self.layer_step[self.group_layer[::-1]] = self.group_step[::-1]
-        self.waits, self.waits_at = self._waits(program)
-
-    def _waits(self, program: Program) -> tuple[Integers, Integers]:
-        """For each step the steps (by place) that it waits for: waits[waits_at[n] : waits_at[n + 1]].
-
-        A step without rows stands for the ones before it that have rows.
-        """
-        before, after = field(program.depends, "before"), field(program.depends, "after")
-        target = np.searchsorted(self.steps, after)
-        source = np.searchsorted(self.steps, before, side="right") - 1
-        known = (target < self.count) & (source >= 0)
-        target, source = target[known], source[known]
-        apart = source < target
-        order = np.argsort(target[apart], kind="stable")
-        target, source = target[apart][order], source[apart][order]
-        return source, np.searchsorted(target, np.arange(self.count + 1))
-
-
-def _latencies(order: _Order, loads: Loads, clocks: Clocks) -> Integers:
-    """Clocks of each step beyond the work of its resources: the host's message there and back, the longest way."""
-    longest = np.zeros(order.count, np.int64)
-    np.maximum.at(longest, order.transfer_step, loads.moves.latency)
-    return longest + 2 * clocks.host.interface_clocks
-
-
-def _run(
-    order: _Order,
-    bounds: Integers,
-    resource: Integers,
-    busy: Integers,
-    latency: Integers,
-    delay: Integers,
-    setup: int,
-    resources: int,
-) -> tuple[Integers, Integers, Integers]:
+def _run(work: StepWork, setup: int) -> tuple[Integers, Integers, Integers]:
     """Start and end of each step, and when each of its resources begins to work for it."""
-    starts, ends, begins = np.zeros(order.count, np.int64), np.zeros(order.count, np.int64), np.zeros_like(busy)
-    free = np.full(resources, setup, np.int64)
+    order, bounds = work.order, work.bounds
+    starts, ends = np.zeros((2, order.count), np.int64)
+    begins = np.zeros_like(work.busy)
+    free = np.full(int(work.resources.first[-1]), setup, np.int64)
     for step in range(order.count):
         low, high = bounds[step], bounds[step + 1]
         waits = order.waits[order.waits_at[step] : order.waits_at[step + 1]]
-        ready = (int(ends[waits].max()) if len(waits) else setup) + int(delay[step])
-        used = resource[low:high]
+        ready = (int(ends[waits].max()) if len(waits) else setup) + int(work.delay[step])
+        used = work.resource[low:high]
         begin = np.maximum(free[used], ready)
-        done = begin + busy[low:high]
+        done = begin + work.busy[low:high]
         free[used] = done
         begins[low:high] = begin
-        starts[step], ends[step] = ready, int(done.max(initial=ready)) + int(latency[step])
+        starts[step], ends[step] = ready, int(done.max(initial=ready)) + int(work.latency[step])
     return starts, ends, begins
 
 
 def _task_times(
-    order: _Order, loads: Loads, cell: Integers, begins: Integers, resources: int
+    order: Order, loads: Loads, cell: Integers, begins: Integers, resources: int
 ) -> tuple[Integers, Integers]:
     """Tasks of one step and resource follow each other in the order of their rows."""
     key = order.task_step * resources + loads.task_resource
@@ -211,7 +148,7 @@ def _task_times(
 
 
 def _transfer_times(
-    order: _Order,
+    order: Order,
     loads: Loads,
     cell: Integers,
     done: Integers,
@@ -232,7 +169,7 @@ def _transfer_times(
     return start, np.minimum(end + moves.latency, ends[step])
 
 
-def _layer_times(order: _Order, starts: Integers, ends: Integers, layers: int) -> tuple[Integers, Integers]:
+def _layer_times(order: Order, starts: Integers, ends: Integers, layers: int) -> tuple[Integers, Integers]:
     first = np.full(layers, np.iinfo(np.int64).max, np.int64)
     last = np.full(layers, -1, np.int64)
     np.minimum.at(first, order.group_layer, starts[order.group_step])
@@ -241,7 +178,7 @@ def _layer_times(order: _Order, starts: Integers, ends: Integers, layers: int) -
 
 
 def _phase_clocks(
-    order: _Order, loads: Loads, resources: Resources, ends: Integers, setup: int, layers: int
+    order: Order, loads: Loads, resources: Resources, ends: Integers, setup: int, layers: int
 ) -> Integers:
     """The time by which each step moved the end of the program on, shared out among its layers and phases.
 
@@ -267,9 +204,9 @@ def _phase_clocks(
 
 def _busy_shares(resource: Integers, busy: Integers, resources: Resources, total: int) -> dict[str, float]:
     kind = np.searchsorted(resources.first, resource, side="right") - 1
-    sums = _sums(kind, busy, len(Resource))
+    by_kind = sums(kind, busy, len(Resource))
     room = np.diff(resources.first) * max(total, 1)
-    return {each.name.lower(): float(sums[each] / room[each]) for each in Resource}
+    return {each.name.lower(): float(by_kind[each] / room[each]) for each in Resource}
 
 
 def _dram_bytes(loads: Loads, clocks: Clocks) -> Integers:
@@ -282,10 +219,3 @@ def _dram_bytes(loads: Loads, clocks: Clocks) -> Integers:
 
 def _crossing(loads: Loads) -> npt.NDArray[np.bool_]:
     return (loads.moves.source != loads.moves.target) & (loads.moves.source >= 0)
-
-
-def _sums(key: Integers, values: Integers, count: int) -> Integers:
-    """Exact sums of integers by key."""
-    found = np.zeros(count, np.int64)
-    np.add.at(found, key, values)
-    return found

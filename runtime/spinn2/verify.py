@@ -1,4 +1,4 @@
-"""Shadow execution: does every row read what was written for it, and destroy nothing that is still needed?
+"""Shadow execution: does every row read what was written for it?
 
 For every byte of the memories the verifier keeps which row wrote it last, walks the program step by step, and compares.
 Values are not computed. A program without findings gives the same result in whatever order the rows of a step run.
@@ -32,7 +32,6 @@ class Fault(Enum):
 
     UNWRITTEN = "reads bytes that nobody wrote"
     OVERWRITTEN = "reads bytes that another buffer overwrote"
-    DESTROYS = "writes over a buffer that is still needed"
     RACE = "meets bytes that another row of the same step writes"
     EXPIRED = "reads a buffer after its last step"
 
@@ -65,12 +64,12 @@ def verify(program: Program, *, jit: str | None = None) -> list[Finding]:
     """Findings of a program, at most MAX_FINDINGS, ordered by step. Raises ProgramError if a table is not valid."""
     program.validate()
     table = accesses(program)
-    first, last = (program.buffers[name].astype(np.int64) for name in ("first", "last"))
+    last = program.buffers["last"].astype(np.int64)
     bytes_ = int(program.memory_starts()[-1]) + SLACK
     if jit_mode(jit) == "off":
-        raw = _walk(program, table, first, last, bytes_)
+        raw = _walk(program, table, bytes_)
     else:
-        raw = _shadow(program, table, first, last, bytes_, jit_mode(jit))
+        raw = _shadow(program, table, bytes_, jit_mode(jit))
     late = (table.table["kind"] != Kind.WRITE) & (table.table["step"] > last[table.table["buffer"]])
     expired = [(int(index), int(table.table["address"][index]), -1) for index in np.flatnonzero(late)[:MAX_FINDINGS]]
     found = sorted([*raw[:MAX_FINDINGS], *expired])[:MAX_FINDINGS]
@@ -81,15 +80,13 @@ def _finding(program: Program, table: Accesses, index: int, place: int, writer: 
     access = table.table[index]
     starts = program.memory_starts()
     memory = int(np.searchsorted(starts, place, side="right")) - 1
-    step, write = int(access["step"]), access["kind"] == Kind.WRITE
+    step = int(access["step"])
     if writer < 0:
         fault = Fault.EXPIRED
     elif writer == 0:
         fault = Fault.UNWRITTEN
-    elif access["first_writer"] <= writer < access["end_writer"]:
-        fault = Fault.RACE
     else:
-        fault = Fault.DESTROYS if write else Fault.OVERWRITTEN
+        fault = Fault.RACE if access["first_writer"] <= writer < access["end_writer"] else Fault.OVERWRITTEN
     source = Source(int(access["source"]))
     operand = Operand(int(access["operand"]))
     names = {Operand.A: "src", Operand.Y: "dst"} if source == Source.TRANSFERS else {}
@@ -111,23 +108,17 @@ def _library(mode: str) -> engine.Library:
     return engine.load(shadow, SOURCES, [SHADOW], {}, features(mode))
 
 
-def _shadow(
-    program: Program, table: Accesses, first: Integers, last: Integers, bytes_: int, mode: str
-) -> list[tuple[int, int, int]]:
+def _shadow(program: Program, table: Accesses, bytes_: int, mode: str) -> list[tuple[int, int, int]]:
     """(access, image byte, writer) of every finding, by generated code."""
     library = _library(mode)
     writers = np.zeros(bytes_, np.uint32)
     findings = np.zeros((MAX_FINDINGS, FINDING_WORDS), np.int64)
     offsets = np.ascontiguousarray(program.offsets, np.int32)
-    # A program may have no buffer; generated code reads entry 0 whatever it is.
-    first, last = np.append(first, 0), np.append(last, 0)
     state = np.zeros(len(Word), np.int64)
     for word, array in (
         (Word.ACCESSES, table.table),
         (Word.WRITERS, writers),
         (Word.BUFFER_OF, table.buffer_of),
-        (Word.FIRST, first),
-        (Word.LAST, last),
         (Word.OFFSETS, offsets),
         (Word.FINDINGS, findings),
     ):
@@ -137,9 +128,7 @@ def _shadow(
     return [(int(row[0]), int(row[1]), int(row[2])) for row in findings[: min(count, MAX_FINDINGS)]]
 
 
-def _walk(
-    program: Program, table: Accesses, first: Integers, last: Integers, bytes_: int
-) -> list[tuple[int, int, int]]:
+def _walk(program: Program, table: Accesses, bytes_: int) -> list[tuple[int, int, int]]:
     """The same in numpy; of two rows that write one byte in one step, the other one may be reported."""
     writers = np.zeros(bytes_, np.uint32)
     rows = table.table
@@ -160,9 +149,7 @@ def _walk(
         foreign = owner != access["buffer"][:, None]
         race = (held >= access["first_writer"][:, None]) & (held < access["end_writer"][:, None]) & (held != own)
         if access["kind"][0] == Kind.WRITE:
-            step = access["step"][:, None]
-            safe = np.maximum(owner, 0)
-            bad = race | (foreign & (held > 0) & (first[safe] <= step) & (last[safe] >= step))
+            bad = race
             scatter_runs(writers, starts, np.broadcast_to(own[..., None], (*starts.shape, run)).astype(np.uint32))
             written.append(group)
         else:

@@ -66,7 +66,7 @@ class TestFloatImport:
 
 
 class TestPrograms:
-    @pytest.mark.parametrize("mapping", ["baseline", "kelber2020"])
+    @pytest.mark.parametrize("mapping", ["baseline", "kelber2020", "optimized"])
     @pytest.mark.parametrize("name", zoo.names())
     def test_computes_the_interpreters_integers(self, name: str, mapping: str) -> None:
         network = build(name, mapping)

@@ -205,3 +205,17 @@ def gather_box(
     return builder.add(
         "boxes", copy=Copy.GATHER, n0=n0, n1=n1, n2=n2, bytes=size, dst_0=n1 * n2 * size, dst_1=n2 * size, at=at
     )
+
+
+def copy_program(*rows: tuple[int, int, int, int, int], last: dict[int, int] | None = None) -> Builder:
+    """Four buffers of 64 bytes in PE 0, the first a constant; rows are copies (step, source, target, at, bytes)."""
+    builder = Builder()
+    builder.constant(0, np.arange(64, dtype=np.uint8))
+    for _ in range(3):
+        builder.buffer(0, 64, first=1, last=END)
+    for step, source, target, at, count in rows:
+        box = builder.add("boxes", copy=Copy.BOX, n0=1, n1=1, bytes=count)
+        builder.transfer(step, box, target, source, src_at=at, dst_at=at)
+    for buffer, step in (last or {}).items():
+        builder.rows["buffers"][buffer]["last"] = step
+    return builder

@@ -27,11 +27,9 @@ class Word(IntEnum):
     COUNT = 1
     WRITERS = 2  # u32 of every byte of the image: the row that wrote it last, 0 for nobody
     BUFFER_OF = 3  # i64 of every row
-    FIRST = 4  # i64 of every buffer
-    LAST = 5
-    OFFSETS = 6
-    FINDINGS = 7
-    ROOM = 8  # rows of the findings table
+    OFFSETS = 4
+    FINDINGS = 5
+    ROOM = 6  # rows of the findings table
 
 
 FINDING_WORDS = 4
@@ -64,14 +62,7 @@ def _access(code: Code, words: dict[Word, Value], record: Value, index: Value, f
         owner = code.load(words[Word.BUFFER_OF] + writer * WORD, I64)
         foreign = owner.differs(f["buffer"])
         race = (writer >= f["first_writer"]) & (writer < f["end_writer"]) & writer.differs(f["writer"])
-        safe = owner.max(0) * WORD
-        alive = (code.load(words[Word.FIRST] + safe, I64) <= f["step"]) & (
-            code.load(words[Word.LAST] + safe, I64) >= f["step"]
-        )
-        nobody = writer.equals(0)
-        bad_write = race | (foreign & alive & nobody.equals(0))
-        bad_read = nobody | race | foreign
-        bad = writes.select(bad_write, bad_read)
+        bad = writes.select(race, writer.equals(0) | race | foreign)
 
         def report() -> None:
             with code.when(found.get() < words[Word.ROOM]):

@@ -24,6 +24,7 @@ from snc.ir.spec import INTS
 from snc.passes.base import PassContext
 from snc.passes.tile.demand import Tile
 from snc.passes.tile.geometry import Plan, plan_block
+from snc.runtime.spinn2.dataflow import unordered
 from snc.runtime.spinn2.program import Program
 from snc.runtime.spinn2.verify import verify
 
@@ -64,6 +65,7 @@ def assert_exact(fixed: ModuleOp, program: Program, *, seed: int = 0) -> None:
     """
     program.validate()
     assert verify(program) == []
+    assert unordered(program) == []
     rng = np.random.default_rng(seed)
     executable = Executable(fixed, program, "", "spinn2", "", {}, "")
     inputs = [(2 * rng.standard_normal(port.shape)).astype(port.dtype) for port in executable.inputs]

@@ -26,7 +26,7 @@ OPTIONS = st.builds(
     bits=st.sampled_from((8, 16)),
     activations=st.sampled_from(("int", "uint")),
     rescale=st.sampled_from(("multiplier", "shift")),
-    mapping=st.sampled_from(("baseline", "kelber2020")),
+    mapping=st.sampled_from(("baseline", "kelber2020", "optimized")),
 )
 
 

@@ -41,7 +41,7 @@ class TestBuild:
     def test_summary_names_every_number_with_its_unit(self, snc: Snc) -> None:
         built = snc("build", NET, "--calibrate", DIGITS / "calibration.npz", "-o", "d.snc")
         rows = dict(line.split(maxsplit=1) for line in built.stdout.splitlines()[1:])
-        assert rows["target"] == "spinn2, machine spinn2-2020, mapping kelber2020"
+        assert rows["target"] == "spinn2, machine spinn2-2020, mapping optimized"
         assert rows["calibration"] == "on the given samples (min-max)"
         assert rows["layers"] == "3: 2 conv, 1 matmul"
         assert rows["MACs"] == "1.0 M"

@@ -16,7 +16,7 @@ from .conftest import Snc
 class TestInspect:
     def test_shows_build_and_layers(self, snc: Snc, digits: Path) -> None:
         shown = snc("inspect", digits).stdout
-        assert "mapping kelber2020" in shown and "built by snc 0.1.0" in shown
+        assert "mapping optimized" in shown and "built by snc 0.1.0" in shown
         rows = [line.split() for line in shown.splitlines() if line[:1].isdecimal()]
         assert [row[1] for row in rows] == ["/conv1/Conv", "/conv2/Conv", "/classify/Gemm"]
         assert "1x16x14x14" in rows[0] and "1x10" in rows[2]

@@ -46,7 +46,8 @@ class TestOpt:
         assert done.exit_code == 0 and done.stdout == ""
         text = Path("out.snir").read_text()
         assert text.count("= tile.block") == 3 and Path("out.npz").is_file()
-        again = snc("opt", "out.snir", "--pipeline", "split-layers{accumulator-bits=29}", "-o", "again.snir")
+        split = "split-layers{elements=144 accumulator-bits=29 reuse=false}"
+        again = snc("opt", "out.snir", "--pipeline", split, "-o", "again.snir")
         assert again.exit_code == 0, again.output
         assert structurally_equal(load_program(Path("out.snir")), load_program(Path("again.snir")))
 

@@ -2,8 +2,9 @@
 
 The type of a record's field says what it takes: int a whole number of at least 1, float a finite number of at least
 0, Index a whole number of at least 0, a Literal one of its words, a record a table of its own, a tuple of records one
-or more tables. Every missing or unknown key and every value of a wrong type, sign or range becomes a diagnostic with
-the file and the line; all of them are gathered.
+or more tables. A NamedTuple of whole numbers is written as a list of them, a tuple of NamedTuples as a list of lists
+(and so on). Every missing or unknown key and every value of a wrong type, sign or range becomes a diagnostic with the
+file and the line; all of them are gathered.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import attrs
 
-from ...ir.diagnostics import Diagnostic, UsageError
+from ..ir.diagnostics import Diagnostic, UsageError
 
 Place = tuple[str | int, ...]
 """Where a value stands: table names, indices into arrays of tables, the key."""
@@ -32,13 +34,6 @@ LARGEST_NUMBER = 2**62
 LONGEST_TEXT = 1000
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([A-Za-z0-9_.\-\s]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+)\s*=")
-
-
-class Qpe(NamedTuple):
-    """Position of a quad processing element on the mesh; row 0 is the top, column 0 the left edge."""
-
-    y: int
-    x: int
 
 
 class WrongValueError(Exception):
@@ -102,20 +97,12 @@ def _read_counts(value: object) -> tuple[int, ...]:
     return numbers
 
 
-def _read_qpe(value: object) -> Qpe:
-    expected = "[row, column], two whole numbers of at least 0"
+def _read_named(value: object, kind: Callable[..., Record], names: tuple[str, ...]) -> Record:
+    expected = f"[{', '.join(names)}], whole numbers of at least 0"
     numbers = _read_list(value, _read_index, expected)
-    if len(numbers) != 2:
+    if len(numbers) != len(names):
         raise WrongValueError(expected)
-    return Qpe(*numbers)
-
-
-def _read_qpes(value: object) -> tuple[Qpe, ...]:
-    return _read_list(value, _read_qpe, "a list of [row, column] pairs")
-
-
-def _read_qpe_groups(value: object) -> tuple[tuple[Qpe, ...], ...]:
-    return _read_list(value, _read_qpes, "a list of groups, each a list of [row, column] pairs")
+    return kind(*numbers)
 
 
 Index = Annotated[int, "at least 0"]
@@ -127,11 +114,26 @@ _READERS: Mapping[object, Callable[[object], object]] = {
     float: _read_amount,
     bool: _read_flag,
     str: _read_text,
-    Qpe: _read_qpe,
     tuple[int, ...]: _read_counts,
-    tuple[Qpe, ...]: _read_qpes,
-    tuple[tuple[Qpe, ...], ...]: _read_qpe_groups,
 }
+
+
+def _read_as(kind: Any, value: object) -> object:
+    """`value` as a field of type `kind` takes it; raises WrongValueError."""
+    if get_origin(kind) is Literal:
+        return _read_word(value, get_args(kind))
+    if kind in _READERS:
+        return _READERS[kind](value)
+    if get_origin(kind) is tuple:
+        item = get_args(kind)[0]
+        return _read_list(value, lambda each: _read_as(item, each), f"a list of {_many_of(item)}")
+    return _read_named(value, kind, kind._fields)
+
+
+def _many_of(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        return f"groups, each a list of {_many_of(get_args(kind)[0])}"
+    return f"[{', '.join(kind._fields)}], whole numbers of at least 0"
 
 
 @attrs.define
@@ -174,7 +176,7 @@ class TomlFile:
         if get_origin(kind) is tuple and attrs.has(get_args(kind)[0]):
             return self._many(get_args(kind)[0], value, path)
         try:
-            return _read_word(value, get_args(kind)) if get_origin(kind) is Literal else _READERS[kind](value)
+            return _read_as(kind, value)
         except WrongValueError as wrong:
             self.complain("SNC0505", path, f"{_dotted(path)} is wrong", found=_shown(value), expected=str(wrong))
             return None
@@ -202,6 +204,27 @@ class TomlFile:
         else:
             help = "remove it"
         self.complain("SNC0504", (*path, key), f"{_dotted((*path, key))} is unknown", help=help)
+
+
+@attrs.frozen
+class Presets:
+    """The machines that come with one backend: the TOML files in `machines/` of its package."""
+
+    package: str
+
+    def names(self) -> tuple[str, ...]:
+        """Their names, sorted."""
+        files = (resources.files(self.package) / "machines").iterdir()
+        return tuple(sorted(each.name.removesuffix(".toml") for each in files if each.name.endswith(".toml")))
+
+    def text(self, name_or_path: str | Path) -> str:
+        """The TOML text of one of them, or of a file; UsageError when there is no such thing."""
+        names = self.names()
+        if isinstance(name_or_path, str) and name_or_path in names:
+            return (resources.files(self.package) / "machines" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+        alike = difflib.get_close_matches(str(name_or_path), names, n=1)
+        help = f"did you mean {alike[0]}?" if alike else "the machines of snc are " + ", ".join(names)
+        return file_text(name_or_path, help)
 
 
 def file_text(path: str | Path, help: str) -> str:

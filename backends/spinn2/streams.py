@@ -1,0 +1,126 @@
+"""Products of a vector with a matrix: every PE keeps its share of the vector, the matrix streams through all of them.
+
+Each PE multiplies its rows of the matrix, some columns at a time; the sums of all PEs are added up in a tree while the
+next columns arrive. So every weight is loaded once, and loading may run ahead as far as there is room for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from ...ir.dialects.spinn2_tables import Phase
+from ...passes.tile.demand import Tile, filter_bytes, stage_pitches
+from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, align, grid_bounds, stage_boxes
+from .constants import Records, line_boxes, part_records
+from .emit import BlockEmitter, extents
+
+Array = NDArray[Any]
+
+SUM_BYTES = 4
+WIDTHS = (32, 64, 128, 256)
+MOST_CHUNKS = 128
+LOAD_STEPS = 4
+"""Steps in which the weights of all lanes come, so that more urgent ones need not wait for long."""
+
+
+@frozen
+class StreamSplit:
+    """`tile` columns of the result and rows of the matrix for each of `lanes` PEs at a time."""
+
+    tile: Tile
+    lanes: int
+    result_slots: int = 2
+
+    @classmethod
+    def of(cls, plan: Plan, elements: int) -> StreamSplit:
+        """All PEs share the reduction; narrow columns, so that little is left when the last have arrived."""
+        view = plan.view
+        width = next((each for each in WIDTHS if -(-view.channels // each) <= MOST_CHUNKS), WIDTHS[-1])
+        span = -(-plan.reduction // min(elements, max(plan.reduction // 4, 1)))
+        return cls((min(width, view.channels), 1, 1, span), -(-plan.reduction // span))
+
+
+def schedule_streams(emitter: BlockEmitter, split: StreamSplit, nearest: Array) -> None:
+    """All of a matrix product whose input is a single row; `nearest` is the DRAM port next to each PE."""
+    plan, rows = emitter.plan, emitter.rows
+    columns, spans = grid_bounds(plan.view.channels, split.tile[0]), grid_bounds(plan.reduction, split.tile[3])
+    lanes = np.arange(len(spans))
+    weights = part_records(
+        rows,
+        emitter.dram,
+        plan,
+        emitter.layer,
+        [],
+        np.repeat(columns, len(spans), axis=0),
+        np.tile(spans, (len(columns), 1)),
+        weights=True,
+        ports=np.tile(nearest[lanes], len(columns)),
+    )
+    post = part_records(
+        rows, emitter.dram, plan, emitter.layer, emitter.parameters, columns, np.zeros_like(columns), weights=False
+    )
+    rows.next_step()
+    emitter.load_fixed(lanes[:1])
+    emitter.load_first(lanes, _core(plan, columns[0], len(lanes)), spans)
+    for number, column in enumerate(columns):
+        slot = number % len(emitter.slots)
+        emitter.use_set(number)
+        for turn in range(LOAD_STEPS):
+            some = lanes[lanes % LOAD_STEPS == turn]
+            rows.next_step()
+            emitter.load_records(some, weights, number * len(spans) + some, slot)
+        core = _core(plan, column, len(lanes))
+        buffer, address = emitter.slots[slot]
+        rows.next_step()
+        emitter.mac(lanes, core, spans, (buffer[lanes], address[lanes]))
+        _add_up(emitter, core)
+        _finish(emitter, post, number, column, slot)
+
+
+def _core(plan: Plan, column: Array, count: int) -> Boxes:
+    """The box of some columns of the result, `count` times."""
+    box = np.array([[column, [0, 1], [0, 1]]], np.int64)
+    return np.repeat(stage_boxes(plan, box)[0], count, axis=0)
+
+
+def _add_up(emitter: BlockEmitter, core: Boxes) -> None:
+    """The upper half of the lanes sends its sums to the lower half, which adds them, until one lane is left."""
+    width, lines, _ = extents(core)
+    _, pitch, _ = stage_pitches(emitter.plan, 0, core)
+    lanes = len(core)
+    while lanes > 1:
+        upper = lanes - lanes // 2
+        giver = np.arange(upper, lanes)
+        taker = giver - upper
+        emitter.rows.next_step()
+        emitter.rows.transfers(
+            emitter.layer,
+            Phase.MIGRATION,
+            line_boxes(width[giver] * SUM_BYTES, lines[giver], pitch[giver]),
+            emitter.results[0][0][giver],
+            emitter.results[0][1][giver],
+            emitter.partial[0][taker],
+            emitter.partial[1][taker],
+        )
+        emitter.rows.next_step()
+        emitter.accumulate(taker, core[taker], (emitter.partial[0][taker], emitter.partial[1][taker]))
+        lanes = upper
+
+
+def _finish(emitter: BlockEmitter, post: Records, number: int, column: Array, slot: int) -> None:
+    """What follows the sums, on the first lane; its parameters lie behind the weights."""
+    plan = emitter.plan
+    one, index = np.zeros(1, np.int64), np.array([number])
+    behind = int(align(filter_bytes(plan, emitter.tile[0], emitter.tile[3]), MAC_ROW_BYTES))
+    place = (emitter.slots[slot][0][one], emitter.slots[slot][1][one] + behind)
+    if int(post.size[number]):
+        emitter.rows.next_step()
+        emitter.rows.transfers(
+            emitter.layer, Phase.WEIGHTS, post.boxes(index), post.buffer[index], post.address[index], *place
+        )
+    box = np.array([[column, [0, 1], [0, 1]]], np.int64)
+    emitter.finish(one, box, place, post, index)
