@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ PASSES = ("sroa", "simplify_cfg", "new_gvn", "instruction_combine", "simplify_cf
 """Kernels are written in vectors and with invariants outside their loops, so that a few passes do: stack slots to
 registers, common loads once, cheaper forms. LLVM's default pipeline takes four times as long for the same speed."""
 _names = itertools.count()
+_one_at_a_time = Lock()
 
 
 class Library:
@@ -68,7 +70,19 @@ def load(
 
     `modules` are the Python modules that decide the text, together with the target and the names in `exports` and
     `imports`: the functions whose addresses are wanted, and the addresses of functions that the text only declares.
+    Threads wait for each other: LLVM must not be entered by two of them at once.
     """
+    with _one_at_a_time:
+        return _load(generate, modules, exports, imports, target)
+
+
+def _load(
+    generate: Callable[[], str],
+    modules: Iterable[ModuleType],
+    exports: Sequence[str],
+    imports: Mapping[str, int],
+    target: Features,
+) -> Library:
     try:
         source = cache.source_digest(modules) + repr((sorted(exports), sorted(imports))).encode()
     except OSError:
