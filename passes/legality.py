@@ -43,11 +43,38 @@ class Stage:
         return ", ".join(words)
 
 
+HOST = frozenset(
+    f"nn.{name}"
+    for name in ("add", "sub", "mul", "div", "neg", "cast", "compare", "reduce", "softmax", "arg_reduce", "matmul")
+)
+"""What the host may compute behind the spikes of a network."""
+
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("graph", frozenset({"builtin", "nn"}), ops=frozenset({"quant.quantize", "quant.dequantize"})),
         Stage("fixed-point", frozenset({"builtin", "quant"}), movers=frozenset({"nn"})),
+        Stage(
+            "binary",
+            frozenset({"builtin"}),
+            ops=HOST | {"spiking.encode", "quant.binarize", "nn.conv2d", "nn.max_pool2d"},
+            movers=frozenset({"nn"}),
+        ),
+        Stage(
+            "binary-fixed-point",
+            frozenset({"builtin"}),
+            ops=HOST
+            | {
+                "spiking.encode",
+                "quant.binarize",
+                "quant.conv2d",
+                "quant.matmul",
+                "quant.max_pool2d",
+                "quant.dequantize",
+            },
+            movers=frozenset({"nn"}),
+        ),
+        Stage("spiking", frozenset({"builtin", "spiking"}), ops=HOST, movers=frozenset({"nn"})),
         Stage(
             "tiled",
             frozenset({"builtin", "tile"}),

@@ -16,6 +16,10 @@ PASSES: Mapping[str, str] = {
     "calibrate": "quant.calibrate:Calibrate",
     "quantize": "quant.quantize:Quantize",
     "lower-qdq": "quant.lower_qdq:LowerQdq",
+    "binarize-activations": "spiking.binarize_activations:BinarizeActivations",
+    "quantize-weights": "spiking.quantize_weights:QuantizeWeights",
+    "lower-to-spiking": "spiking.lower_to_spiking:LowerToSpiking",
+    "schedule-temporal-groups": "spiking.schedule_temporal_groups:ScheduleTemporalGroups",
     "form-blocks": "tile.form_blocks:FormBlocks",
     "split-layers": "tile.split_layers:SplitLayers",
 }

@@ -42,6 +42,7 @@ from snc.ir.types import (
 
 from .random_graphs import Graph
 from .random_nets import Net
+from .random_step_nets import StepNet
 
 PLAIN_ELEMENTS: tuple[ElementType, ...] = (I1, I8, I16, I32, I64, U8, U16, F16, F32, F64)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -136,6 +137,21 @@ def nn_modules(draw: st.DrawFn, *, max_layers: int = 3) -> ModuleOp:
     concatenated branches; maybe global pooling, a fully connected head and softmax. Channels <= 8, sizes <= 9.
     """
     net = Net(draw)
+    for _ in range(draw(st.integers(1, max_layers))):
+        net.layer()
+    net.head()
+    return net.module()
+
+
+@st.composite
+def step_modules(draw: st.DrawFn, *, max_layers: int = 3) -> ModuleOp:
+    """Networks of binary activations, from one input [1, F] or [1, C, H, W] of zeros and ones.
+
+    Dense, convolutional (grouped, strided, dilated, padded, in NHWC), pooled before or behind the step, residual and
+    concatenated layers; steps in the spellings of exporters, of any two levels, with thresholds for each channel; maybe
+    votes and softmax behind them. All sums are exact in 32 bits. Channels <= 7, sizes <= 10.
+    """
+    net = StepNet(draw)
     for _ in range(draw(st.integers(1, max_layers))):
         net.layer()
     net.head()

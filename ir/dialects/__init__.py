@@ -1,4 +1,4 @@
-"""The dialects, one a file: builtin, nn, quant, tile, spinn2."""
+"""The dialects, one a file: builtin, nn, quant, tile, spiking, spinn1, spinn2."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def default_context() -> Context:
     from .builtin import BUILTIN
     from .nn import NN
     from .quant import QUANT
+    from .spiking import SPIKING
+    from .spinn1 import SPINN1
     from .spinn2 import SPINN2
     from .tile import TILE
 
-    return Context((BUILTIN, NN, QUANT, TILE, SPINN2))
+    return Context((BUILTIN, NN, QUANT, TILE, SPIKING, SPINN1, SPINN2))

@@ -9,10 +9,10 @@ import numpy as np
 from ...ir.core import Operation, Value
 from ...ir.diagnostics import Diagnostic, UsageError
 from ...ir.dialects.builtin import FuncOp, ModuleOp, ReturnOp
-from . import nn, quant
+from . import nn, quant, spiking
 from .kernel import Array, Kernel
 
-KERNELS: Mapping[type[Operation], Kernel] = {**nn.KERNELS, **quant.KERNELS}
+KERNELS: Mapping[type[Operation], Kernel] = {**nn.KERNELS, **quant.KERNELS, **spiking.KERNELS}
 """Operations whose meaning is not their `fold`."""
 
 Observer = Callable[[Value, Array], None]

@@ -194,6 +194,12 @@ def extremum(op: quant.ExtremumOp, operands: Operands) -> Array:
     return (np.maximum if op.maximum else np.minimum)(operands[0], operands[1])
 
 
+def binarize(op: quant.BinarizeOp, operands: Operands) -> Array:
+    wide = np.int64 if operands[0].dtype.kind == "i" else np.float64
+    total = np.add.reduce([term.astype(wide) for term in operands]) + op.bias
+    return (total >= op.threshold).astype(op.out.element.dtype)
+
+
 def pad(op: nn.PadOp, operands: Operands) -> Array:
     """A quantised tensor is padded with the integer that stands for `value`."""
     kind = op.x.element
@@ -220,5 +226,6 @@ KERNELS: Mapping[type[Operation], Kernel] = {
     quant.SoftmaxOp: softmax,
     quant.LrnOp: lrn,
     quant.ExtremumOp: extremum,
+    quant.BinarizeOp: binarize,
     nn.PadOp: pad,
 }

@@ -77,4 +77,4 @@ class TestCheckLegality:
             check_legality(mixed(), "fixedpoint")
 
     def test_stages_stand_in_the_order_of_the_compiler(self) -> None:
-        assert list(STAGES) == ["graph", "fixed-point", "tiled"]
+        assert list(STAGES) == ["graph", "fixed-point", "binary", "binary-fixed-point", "spiking", "tiled"]

@@ -7,19 +7,22 @@ the reference interpreter computes it literally.
 """
 
 from ...context import Dialect
+from .binarize import BINARIZE_OPS, SPIKE, BinarizeOp
 from .compute import COMPUTE_OPS, AvgPool2dOp, Conv2dOp, LrnOp, MatMulOp, MaxPool2dOp, SoftmaxOp
 from .conversion import CONVERSION_OPS, DequantizeOp, QuantizeOp, RescaleFloatOp, RescaleOp, StorageCastOp
 from .pointwise import POINTWISE_OPS, AddFloatOp, AddOp, ExtremumOp, LimitedPair, MulOp, TableOp
 from .types import UNIFORM_TENSOR, Limited, UniformType, along_axis, parse_uniform, round_shift, uniform
 
-QUANT = Dialect("quant", (*CONVERSION_OPS, *POINTWISE_OPS, *COMPUTE_OPS), {"uniform": parse_uniform})
+QUANT = Dialect("quant", (*CONVERSION_OPS, *POINTWISE_OPS, *COMPUTE_OPS, *BINARIZE_OPS), {"uniform": parse_uniform})
 
 __all__ = [
     "QUANT",
+    "SPIKE",
     "UNIFORM_TENSOR",
     "AddFloatOp",
     "AddOp",
     "AvgPool2dOp",
+    "BinarizeOp",
     "Conv2dOp",
     "DequantizeOp",
     "ExtremumOp",

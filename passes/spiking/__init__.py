@@ -1,0 +1,1 @@
+"""From binary activations to populations and projections."""
