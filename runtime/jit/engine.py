@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from threading import Lock
 from types import ModuleType
 from typing import Any
@@ -31,6 +31,21 @@ class Library:
     def address(self, name: str) -> int:
         """Address of an exported function."""
         return int(self._tracker[name])
+
+
+def once(load_: Callable[[str], Library]) -> Callable[[str], Library]:
+    """`load_` called once for each mode, whoever asks first; others wait. Its libraries live as long as the process."""
+    known: dict[str, Library] = {}
+    lock = Lock()
+
+    @wraps(load_)
+    def get(mode: str) -> Library:
+        with lock:
+            if mode not in known:
+                known[mode] = load_(mode)
+            return known[mode]
+
+    return get
 
 
 @lru_cache(maxsize=4)

@@ -6,8 +6,6 @@ in whatever order, and however much at once, its steps run.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import numpy.typing as npt
 from attrs import frozen
@@ -118,7 +116,7 @@ def _reach(rows: Table) -> Integers:
     return np.asarray(far + rows["run"], np.int64)
 
 
-@lru_cache(maxsize=2)
+@engine.once
 def _library(mode: str) -> engine.Library:
     return engine.load(dataflow, SOURCES, [DATAFLOW], {}, features(mode))
 

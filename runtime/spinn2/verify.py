@@ -7,7 +7,6 @@ Values are not computed. A program without findings gives the same result in wha
 from __future__ import annotations
 
 from enum import Enum
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +102,7 @@ def _finding(program: Program, table: Accesses, index: int, place: int, writer: 
     )
 
 
-@lru_cache(maxsize=2)
+@engine.once
 def _library(mode: str) -> engine.Library:
     return engine.load(shadow, SOURCES, [SHADOW], {}, features(mode))
 

@@ -1,0 +1,1 @@
+"""Hand-over of SpiNNaker1 netlists to other tools."""

@@ -1,0 +1,1 @@
+"""SpiNNaker1 netlists: checks, routing, execution from the words of the cores, and a timer."""
