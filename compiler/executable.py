@@ -25,7 +25,7 @@ from ..runtime.interpreter import quant as host
 from ..runtime.interpreter.evaluate import evaluate
 from ..runtime.spinn2.executor import Executor
 from ..runtime.spinn2.program import Program, ProgramError
-from .artefact import read_artefact, write_artefact
+from .artefact import Artefact, read_artefact, write_artefact
 from .artefact_arrays import Json, json_bytes
 
 Array = NDArray[Any]
@@ -248,7 +248,11 @@ def load(path: str | Path) -> Executable:
     Every table is checked before it is used. Raises UsageError when there is no such file, UnsafeInput when it is no
     artefact, damaged, or holds a program that does not fit its own machine or network.
     """
-    artefact = read_artefact(path)
+    return from_artefact(read_artefact(path))
+
+
+def from_artefact(artefact: Artefact) -> Executable:
+    """The executable in an artefact that was read; raises UnsafeInput as `load` does."""
     layout = artefact.json(LAYOUT)
     try:
         arrays = tuple(artefact.arrays[name] for name in layout["arrays"])
@@ -286,7 +290,7 @@ def load(path: str | Path) -> Executable:
             Diagnostic(
                 "SNC0610",
                 "the artefact does not hold a sound program",
-                node=str(path),
+                node=artefact.path,
                 found=str(error).splitlines()[0] if str(error) else type(error).__name__,
                 help="build it again with this version of snc",
             )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import frozen
+
+from .spinn1.options import SpikingOptions
 
 GRAPH = "fold-constants,fold-batch-norm,fuse-activations,fold-constants"
 """From what exporters write to few spellings of few operations; every target starts with it."""
@@ -43,10 +47,54 @@ def tiling_pipeline(options: Spinn2Options, *, sram_bytes: int, elements: int, c
     `sum_bits` limits sums of 8 bit products; pairs of units that form 16 bit products carry 32 bits.
     """
     fuse = "false" if options.mapping == "baseline" else "true"
-    wander = "true" if options.mapping == "kelber2020" else "false"
     bits = sum_bits if options.bits == 8 else 32
+    wander = "true" if options.mapping == "kelber2020" else "false"
     return (
         f"form-blocks{{fuse={fuse}}},"
         f"split-layers{{sram-bytes={sram_bytes} elements={elements} columns={columns} "
         f"accumulator-bits={bits} reuse={wander}}}"
     )
+
+
+FLOAT_GRAPH = "fold-constants,fold-batch-norm"
+"""The float part for SpiNNaker1; activations stay as they were written, since a step has many spellings."""
+
+
+def binary_pipeline(options: SpikingOptions) -> str:
+    """From the graph to 0/1 maps; `options` are those of SpiNNaker1."""
+    wanted: dict[str, str | None] = {"soft": "threshold" if options.binarize == "threshold" else None}
+    if options.input_threshold is not None:
+        wanted["input-threshold"] = repr(float(options.input_threshold))
+    if options.input_bits > 1:
+        wanted["input-bits"] = str(options.input_bits)
+    return f"{FLOAT_GRAPH},binarize-activations{_braces(wanted)}"
+
+
+def spiking_pipeline(options: SpikingOptions) -> str:
+    """From 0/1 maps to populations and projections."""
+    weights = {
+        "weights": options.weights.lower(),
+        "rounding": options.rounding,
+        "weight-scale": options.weight_scale,
+    }
+    return f"quantize-weights{_braces(weights)},lower-to-spiking{_braces({'bias': options.bias})}"
+
+
+def groups_pipeline(
+    groups: int, neurons_per_core: int | None, interval: int | None, *, most_neurons: int, ring_bits: int
+) -> str:
+    """When neurons fire, and how many of them a core holds; None is left to the pass."""
+    wanted = {
+        "groups": str(groups),
+        "neurons-per-core": None if neurons_per_core is None else str(neurons_per_core),
+        "interval": None if interval is None else str(interval),
+        "most-neurons": str(most_neurons),
+        "ring-bits": str(ring_bits),
+    }
+    return f"schedule-temporal-groups{_braces(wanted)}"
+
+
+def _braces(options: Mapping[str, str | None]) -> str:
+    """Options of a pass as text; those that are None stay at their defaults."""
+    given = [f"{name}={value}" for name, value in options.items() if value is not None]
+    return f"{{{' '.join(given)}}}" if given else ""

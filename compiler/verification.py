@@ -78,14 +78,7 @@ def check_rebuild(
     """
     options: Mapping[str, Any] = executable.options
     if options.get("calibration") == "data" and calibration is None:
-        raise UsageError(
-            Diagnostic(
-                "SNC0723",
-                "the artefact was calibrated on samples, which it does not hold",
-                node=str(path),
-                help="give the same samples: --calibrate FILE.npz",
-            )
-        )
+        raise samples_missing(path)
     with tempfile.TemporaryDirectory() as folder:
         machine = Path(folder) / MACHINE_TEXT
         machine.write_text(executable.machine_text, encoding="utf-8")
@@ -104,10 +97,23 @@ def check_rebuild(
         ).save(again)
         if again.read_bytes() == path.read_bytes():
             return []
-        return _difference(path, again, model)
+        return difference(path, again, model)
 
 
-def _difference(path: Path, again: Path, model: Path) -> list[Diagnostic]:
+def samples_missing(path: Path) -> UsageError:
+    """The error of a rebuild without the samples of the build."""
+    return UsageError(
+        Diagnostic(
+            "SNC0723",
+            "the artefact was calibrated on samples, which it does not hold",
+            node=str(path),
+            help="give the same samples: --calibrate FILE.npz",
+        )
+    )
+
+
+def difference(path: Path, again: Path, model: Path) -> list[Diagnostic]:
+    """One finding that names what differs between two artefacts, the second of which was built anew from `model`."""
     old, new = (read_artefact(each).manifest for each in (path, again))
     members = sorted(old["members"].keys() | new["members"].keys())
     differing = [name for name in members if old["members"].get(name) != new["members"].get(name)]

@@ -1,4 +1,4 @@
-"""Every command and program that README shows runs as it stands there."""
+"""Every command and program that README and the pages of docs show runs as it stands there."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ COMMANDS = [
     for line in block.splitlines()
 ]
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = {
+    page.name: re.findall(r"```(console|python)\n(.*?)```", page.read_text(), re.DOTALL)
+    for page in sorted((ROOT / "docs").glob("*.md"))
+}
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 
 
@@ -50,3 +54,22 @@ class TestReadme:
     def test_linked_files_exist(self) -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", README):
             assert (ROOT / target).exists(), target
+
+
+class TestPages:
+    """Blocks of a page run in their order, in a copy of tests/data."""
+
+    @pytest.mark.parametrize("page", [page for page, blocks in PAGES.items() if blocks])
+    def test_commands_and_programs_run(self, page: str, tmp_path: Path) -> None:
+        folder = shutil.copytree(ROOT / "tests" / "data", tmp_path / "data")
+        for kind, block in PAGES[page]:
+            shown = [["-c", block]]
+            if kind == "console":
+                commands = [shlex.split(line.removeprefix("$ ")) for line in block.splitlines()]
+                assert all(words[0] == "snc" for words in commands)
+                shown = [["-m", "snc", *words[1:]] for words in commands]
+            for words in shown:
+                done = subprocess.run(
+                    [sys.executable, *words], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
+                )
+                assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"

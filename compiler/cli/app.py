@@ -24,6 +24,7 @@ VERBS: Mapping[str, str] = {
     "run": "Run an artefact or a model on arrays.",
     "inspect": "Show what is inside an artefact.",
     "profile": "Show how long an artefact takes, and where the time goes.",
+    "export": "Hand a spiking network over to other tools.",
     "verify": "Prove that an artefact computes its network.",
     "opt": "Run passes on IR text.",
     "passes": "List the passes and the targets' pipelines.",

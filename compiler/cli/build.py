@@ -10,6 +10,7 @@ import click
 from .options import (
     FILE,
     METHODS,
+    WATCH_NAMES,
     calibrate_option,
     json_option,
     level_option,
@@ -20,6 +21,7 @@ from .options import (
     shapes_of,
     watch_options,
 )
+from .target_options import options_for, spiking_options
 
 EPILOG = """\b
 Examples:
@@ -27,6 +29,8 @@ Examples:
   snc build net.onnx --shape image=1,3,224,224 --bits 16 -o net16.snc
   snc build net.onnx --machine my_machine.toml --mapping baseline
   snc build net.onnx --print-ir-after quantize --pass-timing
+  snc build --target spinn1 steps.onnx --calibrate samples.npz
+  snc build --target spinn1 steps.onnx --weights q4.8 --groups 20 --tiles 1 --time-scale-factor 14
 """
 
 
@@ -45,6 +49,7 @@ Examples:
     help="How outliers of the samples count.",
 )
 @number_options
+@spiking_options
 @watch_options
 @json_option
 @click.option("-v", "--verbose", is_flag=True, help="Name each stage as it begins.")
@@ -54,31 +59,27 @@ def build(
     out: Path | None,
     target: str,
     machine: str | None,
-    mapping: str,
-    level: int,
     shapes: tuple[tuple[str, tuple[int, ...]], ...],
     calibrate: Path | None,
-    calibration: str,
-    bits: str,
-    activations: str,
-    rescale: str,
     as_json: bool,
     verbose: bool,
     quiet: bool,
-    **watched: Any,
+    **given: Any,
 ) -> int:
     """Compile an ONNX model into an artefact that `snc run` runs.
 
     Without --calibrate, value ranges are measured on noise and the accuracy means little; models that carry their own
-    scales (QDQ) need no samples. The same model and options give the same bytes.
+    scales (QDQ) need no samples. For spinn1 the samples say how busy the cores are. The same model and options give
+    the same bytes.
     """
-    from ..driver import compile
-    from ..summary import summary
+    from ..targets import compile
     from .console import Progress, print_diagnostics, print_json, remark
     from .instruments import Watch
     from .output_files import check_outputs
-    from .report import print_summary
+    from .views import view_of
 
+    chosen = options_for(target, given)
+    watched = {name: given[name] for name in WATCH_NAMES}
     path = Path(f"{model.stem}.snc") if out is None else out
     check_outputs([path], [model, *([calibrate] if calibrate else [])])
     watch = Watch(**watched, crash_default=path.with_name(f"{path.stem}.crash.snir"))
@@ -87,32 +88,28 @@ def build(
             model,
             target=target,
             machine=machine,
-            mapping=mapping,
-            level=level,
             shapes=shapes_of(shapes),
             calibration=samples_of(calibrate),
-            calibration_method=calibration,
-            bits=int(bits),
-            activations=activations,
-            rescale=rescale,
             instruments=watch.instruments(),
             progress=progress,
+            **chosen,
         )
         progress("write")
         executable.save(path)
     watch.report()
     print_diagnostics(note for note in executable.notes if verbose or note.severity != "note")
     file_bytes = path.stat().st_size
+    view = view_of(executable)
     if as_json:
         passes = [{"pass": text, "seconds": seconds} for text, seconds in watch.timing.rows]
         content = {
             "artefact": {"path": str(path), "bytes": file_bytes},
-            "summary": summary(executable),
+            "summary": view.summary(executable),
             **({"passes": passes} if passes else {}),
         }
         print_json("build", content, notes=executable.notes)
     elif not quiet:
-        print_summary(str(path), summary(executable), file_bytes)
+        view.print_summary(str(path), view.summary(executable), file_bytes)
     elif verbose:
         remark("done")
     return 0

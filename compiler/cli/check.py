@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .options import FILE, json_option, machine_options, number_options, shape_option, shapes_of
+from .target_options import options_for, spiking_options
 
 EPILOG = """\b
 Examples:
@@ -21,33 +23,30 @@ Examples:
 @machine_options
 @shape_option
 @number_options
+@spiking_options
 @json_option
 def check(
     model: Path,
     target: str,
     machine: str | None,
-    mapping: str,
     shapes: tuple[tuple[str, tuple[int, ...]], ...],
-    bits: str,
-    activations: str,
-    rescale: str,
     as_json: bool,
+    **given: Any,
 ) -> int:
     """List every node of a model that does not compile, and every layer that does not fit, without building it.
 
-    Value ranges are assumed, not measured, so that this takes little time. Exit code 0: the model builds; 1: it is
-    refused; 3: it does not fit the machine.
+    Value ranges are assumed, not measured, and spikes are not timed (spinn1), so that this takes little time. Exit
+    code 0: the model builds; 1: it is refused; 3: it does not fit the machine.
     """
     from ...ir.diagnostics import Diagnostic, DoesNotFit, ModelError
-    from ..dry_run import findings
-    from ..pipelines import Spinn2Options
+    from ..targets import target_named
     from .console import print_diagnostics, print_json, say
 
-    options = Spinn2Options(int(bits), activations, rescale, mapping=mapping)
+    options = options_for(target, given)
     found: list[Diagnostic] = []
     code = 0
     try:
-        findings(model, target=target, machine=machine, options=options, shapes=shapes_of(shapes), found=found)
+        target_named(target).find_problems(model, machine=machine, shapes=shapes_of(shapes), found=found, **options)
     except (ModelError, DoesNotFit) as error:
         code = error.exit_code
         found += error.diagnostics

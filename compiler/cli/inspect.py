@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from .options import FILE, json_option, nearest
-
-if TYPE_CHECKING:
-    from ..executable import Executable
 
 EPILOG = """\b
 Examples:
@@ -24,40 +21,42 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("file", type=FILE, metavar="FILE.snc")
-@click.option("--ir", is_flag=True, help="Print the network in fixed point as IR text.")
-@click.option("--layer", metavar="NAME", help="Show one layer: its number, its name, or an ONNX node in it.")
+@click.option("--ir", is_flag=True, help="Print the network as IR text: in fixed point, or as populations.")
+@click.option(
+    "--layer", metavar="NAME", help="Show one layer (population): its number, its name, or an ONNX node in it."
+)
 @json_option
 def inspect(file: Path, ir: bool, layer: str | None, as_json: bool) -> int:
     """Show what is inside an artefact: how it was built, its numbers, its layers."""
     from ..artefact import read_artefact
-    from ..executable import PROGRAM_TEXT, load
-    from ..summary import summary
+    from ..executable import PROGRAM_TEXT
+    from ..targets import executable_of
     from .console import print_diagnostics, print_json, say
-    from .report import print_layers, print_summary
+    from .views import view_of
 
     if ir and (layer is not None or as_json):
         raise click.UsageError("--ir goes with neither --layer nor --json.")
     artefact = read_artefact(file)
-    executable = load(file)
+    executable = executable_of(artefact)
+    view = view_of(executable)
     if ir:
         click.echo(artefact.text(PROGRAM_TEXT), nl=False)
         return 0
     if layer is not None:
-        index = _layer_index(layer, executable.program.layers)
-        detail = _layer_detail(executable, index)
+        detail = view.detail(executable, part_index(layer, view.parts(executable)))
         if as_json:
             print_json("inspect", {"layer": detail})
         else:
-            _print_layer(detail)
+            view.print_detail(detail)
         return 0
-    numbers = summary(executable)
+    numbers = view.summary(executable)
     if as_json:
         print_json("inspect", {"manifest": _plain(artefact.manifest), "summary": numbers}, notes=executable.notes)
         return 0
-    print_summary(str(file), numbers, file.stat().st_size)
+    view.print_summary(str(file), numbers, file.stat().st_size)
     say(f"  built by snc {artefact.manifest['snc_version']} from a model with SHA-256 {executable.source_sha256[:16]}")
     say()
-    print_layers(numbers["layers"])
+    view.print_parts(numbers)
     print_diagnostics(executable.notes)
     return 0
 
@@ -69,7 +68,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _layer_index(name: str, layers: Sequence[str]) -> int:
+def part_index(name: str, layers: Sequence[str]) -> int:
+    """The number of the layer (or population) that a number, a name or one of its ONNX nodes tells."""
     if name in layers:
         return layers.index(name)
     if name.isascii() and name.isdecimal() and len(name) < 6 and int(name) < len(layers):
@@ -80,50 +80,3 @@ def _layer_index(name: str, layers: Sequence[str]) -> int:
     nodes = dict.fromkeys(node for layer in layers for node in layer.split(" + "))
     hint = f"layers {', '.join(map(str, found))} hold it" if found else nearest(name, nodes)
     raise click.UsageError(f"{'more than one layer is' if found else 'there is no layer'} {name}: {hint}")
-
-
-def _layer_detail(executable: Executable, index: int) -> dict[str, Any]:
-    """The row of the layer, with its tasks by kernel and its transfers by phase."""
-    import numpy as np
-
-    from ...ir.dialects.spinn2_tables import Kernel, Phase
-    from ..summary import layer_rows, transfer_bytes
-
-    program = executable.program
-    tasks = program.tasks[program.tasks["layer"] == index]
-    own = program.transfers["layer"] == index
-    phases, sizes = program.transfers["phase"][own], transfer_bytes(program)[own]
-    kernels = np.bincount(program.shapes["kernel"][tasks["shape"]], minlength=max(Kernel) + 1)
-    steps = np.concatenate([tasks["step"], program.transfers["step"][own]])
-    return {
-        "index": index,
-        **layer_rows(executable)[index],
-        "first_step": int(steps.min(initial=0xFFFF_FFFF)) if len(steps) else 0,
-        "last_step": int(steps.max(initial=0)),
-        "tasks_by_kernel": {kernel.name.lower(): int(kernels[kernel]) for kernel in Kernel if kernels[kernel]},
-        "bytes_by_phase": {
-            phase.name.lower(): int(sizes[phases == phase].sum()) for phase in Phase if (phases == phase).any()
-        },
-    }
-
-
-def _print_layer(detail: Mapping[str, Any]) -> None:
-    from .console import bytes_text, count_text, print_facts
-    from .report import extents
-
-    kernels = ", ".join(f"{count} {name}" for name, count in detail["tasks_by_kernel"].items())
-    phases = ", ".join(f"{bytes_text(size)} {name}" for name, size in detail["bytes_by_phase"].items())
-    print_facts(
-        f"layer {detail['index']}  {detail['kind']}",
-        [
-            *(("node", node) for node in detail["name"].split(" + ")),
-            ("result", extents(detail["shape"])),
-            ("pieces", f"{detail['pieces']} of at most {extents(detail['piece'])}"),
-            ("PEs", str(detail["processing_elements"])),
-            ("steps", f"{detail['first_step']} to {detail['last_step']}"),
-            ("tasks", f"{detail['tasks']}: {kernels}" if kernels else "0"),
-            ("MACs", count_text(detail["macs_scheduled"])),
-            ("transfers", str(detail["transfers"])),
-            ("moved", f"{bytes_text(detail['bytes_moved'])} ({phases})" if phases else "0 B"),
-        ],
-    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-TARGETS = ("spinn2",)
+TARGETS = ("spinn2", "spinn1")
 MAPPINGS = ("optimized", "kelber2020", "baseline")
 METHODS = ("min-max", "percentile", "mse")
 MAX_EXTENT = 1 << 31
@@ -66,7 +66,8 @@ calibrate_option = click.option(
     "--calibrate",
     type=FILE,
     metavar="FILE.npz",
-    help="Samples of real data, an array of samples under each input's name, that give every value its range.",
+    help="Samples of real data, an array of samples under each input's name: they give every value its range, or for "
+    "spinn1 say how busy the cores are.",
 )
 
 machine_options = together(
@@ -136,6 +137,9 @@ watch_options = together(
         help="Where the input of a crashing pass goes, for `snc opt FILE`.",
     ),
 )
+
+WATCH_NAMES = ("print_ir_after", "print_ir_after_changed", "dump_stages", "pass_timing", "crash_reproducer")
+"""Parameters of `watch_options`."""
 
 
 def shapes_of(pairs: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,27 @@ def _problem(path: Path, inputs: Iterable[Path]) -> Diagnostic | None:
 
 def _refusal(path: Path, found: str, help: str = "") -> Diagnostic:
     return Diagnostic("SNC0701", "the output cannot be written", found=found, help=help, node=str(path))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """Makes the folder `path` where there is none; on any error one that was made is removed.
+
+    Raises UsageError when it cannot be made.
+    """
+    if path.is_dir():
+        yield
+        return
+    try:
+        path.mkdir()
+    except OSError as error:
+        raise UsageError(_refusal(path, error.strerror or "", "name a folder in one that exists")) from None
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            path.rmdir()
+        raise
 
 
 def write_files(contents: Mapping[Path, bytes | memoryview]) -> None:

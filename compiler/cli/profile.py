@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import FILE, json_option
+
+if TYPE_CHECKING:
+    from ..executable import Executable
+    from ..spinn1.executable import SpikingExecutable
 
 EPILOG = """\b
 Examples:
   snc profile net.snc
   snc profile net.snc --json | jq .profile.latency_s
   snc profile net.snc --trace trace.json     (opens in ui.perfetto.dev)
+  snc profile spikes.snc --input x.npy
 """
 PHASES = ("weights", "inputs", "migration", "compute", "results", "post", "layout")
 
 
 @click.command(epilog=EPILOG)
 @click.argument("file", type=FILE, metavar="FILE.snc")
-@click.option("--trace", type=FILE, metavar="OUT.json", help="Write the timeline as a Chrome trace.")
+@click.option("--trace", type=FILE, metavar="OUT.json", help="spinn2: write the timeline as a Chrome trace.")
+@click.option(
+    "--input",
+    "given",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="spinn1: samples by which the load is judged, as for `snc run`.  [default: those of the build]",
+)
 @json_option
-def profile(file: Path, trace: Path | None, as_json: bool) -> int:
-    """Show how long one run takes on the machine, layer by layer, and what the parts of the machine do meanwhile."""
+def profile(file: Path, trace: Path | None, given: tuple[str, ...], as_json: bool) -> int:
+    """Show how long a network takes on the machine, layer by layer, and what the parts of the machine do meanwhile."""
+    from ..executable import Executable
+    from ..targets import load
+
+    executable = load(file)
+    if isinstance(executable, Executable):
+        if given:
+            raise click.UsageError("--input: an option of spinn1; the times of a schedule do not depend on values.")
+        return _profile_schedule(executable, file, trace, as_json=as_json)
+    if trace is not None:
+        raise click.UsageError("--trace: an option of spinn2.")
+    return _profile_spikes(executable, file, given, as_json=as_json)
+
+
+def _profile_schedule(executable: Executable, file: Path, trace: Path | None, *, as_json: bool) -> int:
     from .. import profile as measured
-    from ..executable import load
     from ..trace import write_trace
     from .console import print_json, remark
     from .output_files import check_outputs
 
     if trace is not None:
         check_outputs([trace], [file])
-    executable = load(file)
     times = measured.timeline(executable)
     found = measured.profile(executable, times)
     if trace is not None:
@@ -45,6 +69,21 @@ def profile(file: Path, trace: Path | None, as_json: bool) -> int:
         return 0
     _print_layers(found)
     _print_facts(str(file), found)
+    return 0
+
+
+def _profile_spikes(executable: SpikingExecutable, file: Path, given: Sequence[str], *, as_json: bool) -> int:
+    from ..spinn1.profile import profile as measure
+    from .console import print_json
+    from .run import input_arrays
+    from .spiking_report import print_profile
+
+    arrays = input_arrays(given, executable.inputs)[0] if given else None
+    found = measure(executable, arrays)
+    if as_json:
+        print_json("profile", {"profile": found})
+    else:
+        print_profile(str(file), found)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ...ir.diagnostics import Diagnostic
     from ..executable import Port
+    from ..spinn1.executable import SpikingExecutable
 
     Array = NDArray[Any]
     Runner = Callable[[Sequence[Array]], list[Array]]
@@ -36,6 +38,7 @@ Examples:
   snc run net.snc --input image=x.npy --input mask=m.npy -o boxes.npy -o scores.npy
   snc run net.snc --input samples.npz -o out.npz --integers
   snc run net.onnx --stage quant --calibrate samples.npz --input x.npy -o y.npy
+  snc run spikes.snc --input x.npy -o spikes.npy --congestion
 """
 
 
@@ -57,6 +60,10 @@ Examples:
     help="A .npy file for each output, in order, or one .npz file for all.  [default: print the values]",
 )
 @click.option("--integers", is_flag=True, help="Give the integers that the machine holds, not the numbers they mean.")
+@click.option("--decoded", is_flag=True, help="spinn1: give the model's own outputs instead of the output spikes.")
+@click.option(
+    "--congestion", is_flag=True, help="spinn1: leave out spikes that come too late or are lost on the machine."
+)
 @click.option("--interpret", is_flag=True, help="Use the reference interpreter instead of the program's tables.")
 @click.option(
     "--stage",
@@ -74,6 +81,8 @@ def run(
     given: tuple[str, ...],
     out: tuple[Path, ...],
     integers: bool,
+    decoded: bool,
+    congestion: bool,
     interpret: bool,
     stage: str | None,
     shapes: tuple[tuple[str, tuple[int, ...]], ...],
@@ -84,19 +93,22 @@ def run(
     """Run an artefact, or interpret a model, on arrays.
 
     Arrays have exactly the shape and type of the model's inputs; where the batch is 1, more samples may be given at
-    once. Nothing is cast or reshaped.
+    once. Nothing is cast or reshaped. A network for spinn1 takes samples of 0 and 1, in any type, and gives the spikes
+    of its outputs, uint8.
     """
     from .console import print_diagnostics, print_json
     from .output_files import array_content, check_outputs, write_files
 
-    _check_options(file, stage, shapes, calibrate, interpret, threads, integers)
+    _check_options(file, stage, shapes, calibrate, interpret, threads, integers, spiking=decoded or congestion)
     notes: list[Diagnostic] = []
     if is_model(file):
         ports, names, runner = _model(file, stage or "nn", shapes, calibrate, notes, integers=integers)
     else:
-        ports, names, runner = _artefact(file, interpret=interpret, threads=threads, integers=integers)
+        ports, names, runner = _artefact(
+            file, notes, interpret=interpret, threads=threads, integers=integers, decoded=decoded, congestion=congestion
+        )
     _check_count(out, names)
-    arrays, files = _inputs(given, ports)
+    arrays, files = input_arrays(given, ports)
     check_outputs(out, [file, *files, *([calibrate] if calibrate else [])])
     results = runner(arrays)
     held = dict(zip(names, results, strict=True))
@@ -122,10 +134,12 @@ def _check_options(
     interpret: bool,
     threads: int | None,
     integers: bool,
+    *,
+    spiking: bool,
 ) -> None:
     """Options that mean nothing for the file are refused, not ignored."""
     if is_model(file):
-        wrong = {"--threads": threads is not None, "--interpret": interpret}
+        wrong = {"--threads": threads is not None, "--interpret": interpret, "--decoded or --congestion": spiking}
         if stage != "quant":
             wrong |= {"--calibrate": calibrate is not None, "--integers": integers}
         kind = f"a model at stage {stage or 'nn'}"
@@ -140,18 +154,61 @@ def _check_options(
 
 
 def _artefact(
-    file: Path, *, interpret: bool, threads: int | None, integers: bool
+    file: Path,
+    notes: list[Diagnostic],
+    *,
+    interpret: bool,
+    threads: int | None,
+    integers: bool,
+    decoded: bool,
+    congestion: bool,
 ) -> tuple[tuple[Port, ...], list[str], Runner]:
-    from ..executable import load
+    from ..executable import Executable
+    from ..targets import load
 
     executable = load(file)
-    chosen = executable.interpret if interpret else executable.run
+    if isinstance(executable, Executable):
+        if decoded or congestion:
+            raise click.UsageError("--decoded, --congestion: options of spinn1.")
+        chosen = executable.interpret if interpret else executable.run
+        values: Runner = partial(chosen, integers=integers)
+        names = [port.name for port in executable.outputs]
+    else:
+        if integers:
+            raise click.UsageError("--integers: an option of spinn2.")
+        if interpret and congestion:
+            raise click.UsageError("--congestion needs the machine, --interpret leaves it out.")
+        spikes = partial(_spikes, executable, notes, interpret=interpret, congestion=congestion)
+        values = (lambda arrays: executable.decode(spikes(arrays))) if decoded else (lambda arrays: [spikes(arrays)])
+        names = [port.name for port in (executable.decoded_outputs if decoded else executable.outputs)]
 
     def runner(arrays: Sequence[Array]) -> list[Array]:
         with _threads(threads):
-            return chosen(arrays, integers=integers)
+            return values(arrays)
 
-    return executable.inputs, [port.name for port in executable.outputs], runner
+    return executable.inputs, names, runner
+
+
+def _spikes(
+    executable: SpikingExecutable,
+    notes: list[Diagnostic],
+    arrays: Sequence[Array],
+    *,
+    interpret: bool,
+    congestion: bool,
+) -> Array:
+    """The output spikes; what was clamped, late or lost on the way is noted."""
+    from ..spinn1.losses import late_or_lost, saturated
+
+    if interpret:
+        return executable.interpret(arrays)
+    if congestion:
+        congested = executable.execute_congested(arrays)
+        notes.append(late_or_lost(executable.netlist, congested))
+        return congested.outputs
+    result = executable.execute(arrays)
+    notes += saturated(executable.netlist, result)
+    return result.outputs
 
 
 @contextmanager
@@ -198,7 +255,7 @@ def _check_count(out: Sequence[Path], names: Sequence[str]) -> None:
         raise click.UsageError("one .npz file holds all outputs; give -o once.")
 
 
-def _inputs(given: Sequence[str], ports: Sequence[Port]) -> tuple[list[Array], list[Path]]:
+def input_arrays(given: Sequence[str], ports: Sequence[Port]) -> tuple[list[Array], list[Path]]:
     """An array for each input, and the files that were read."""
     from ...ir.diagnostics import Diagnostic, UsageError
     from .array_files import read_arrays

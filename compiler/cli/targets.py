@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from .options import json_option
+
+if TYPE_CHECKING:
+    from ..targets import Target
 
 EPILOG = """\b
 Examples:
   snc targets
   snc targets show spinn2-2020 > my_machine.toml
   snc build net.onnx --machine my_machine.toml
+  snc targets show spinn5 > my_board.toml
 """
 
 
@@ -19,45 +25,48 @@ Examples:
 @click.pass_context
 def targets(context: click.Context, as_json: bool) -> int:
     """List the targets and their machines, or show a machine file."""
-    from ...backends.spinn2.machine import load_machine, machine_names
-    from ...backends.spinn2.schedule import MAPPINGS
-    from ..driver import DEFAULT_MACHINES
+    from ..targets import TARGETS
     from .console import print_json, print_table, say
 
     if context.invoked_subcommand is not None:
         return 0
-    default = DEFAULT_MACHINES["spinn2"]
-    machines = [load_machine(name) for name in machine_names()]
+    listed: list[dict[str, Any]] = [
+        {"name": target.name, target.plural: list(target.choices), "machines": _machines(target)}
+        for target in TARGETS.values()
+    ]
     if as_json:
-        listed = [
-            {
-                "name": each.name,
-                "title": each.machine.title,
-                "default": each.name == default,
-                "processing_elements": each.processing_elements,
-                "sram_bytes": each.pe.data_bytes,
-            }
-            for each in machines
-        ]
-        print_json("targets", {"targets": [{"name": "spinn2", "mappings": list(MAPPINGS), "machines": listed}]})
+        print_json("targets", {"targets": listed})
         return 0
     print_table(
-        ["target", "machine", "PEs", "SRAM", "what it is"],
+        ["target", "machine", "PEs or cores", "memory of each", "what it is"],
         [
             (
-                "spinn2",
-                f"{each.name}{' (default)' if each.name == default else ''}",
-                each.processing_elements,
-                f"{each.pe.data_bytes // 1024} KiB",
-                each.machine.title,
+                target["name"],
+                f"{each['name']}{' (default)' if each['default'] else ''}",
+                each.get("processing_elements", each.get("cores")),
+                f"{each.get('sram_bytes', each.get('dtcm_bytes', 0)) // 1024} KiB",
+                each["title"],
             )
-            for each in machines
+            for target in listed
+            for each in target["machines"]
         ],
         right=(2, 3),
     )
     say()
-    say(f"mappings of spinn2: {', '.join(MAPPINGS)}")
+    for target in TARGETS.values():
+        say(f"{target.plural} of {target.name}: {', '.join(target.choices)}")
     return 0
+
+
+def _machines(target: Target) -> list[dict[str, Any]]:
+    found = []
+    for name in target.machine_names():
+        machine = target.parse_machine(target.machine_text(name), name)
+        default = name == target.default_machine
+        found.append(
+            {"name": name, "title": machine.machine.title, "default": default, **target.machine_facts(machine)}
+        )
+    return found
 
 
 @targets.command()
@@ -65,15 +74,16 @@ def targets(context: click.Context, as_json: bool) -> int:
 @json_option
 def show(name: str, as_json: bool) -> int:
     """Print a machine as TOML; a file of your own is checked first."""
-    import attrs
+    import tomllib
 
-    from ...backends.spinn2.machine import machine_text, parse_machine
+    from ..targets import machine_target
     from .console import print_json
 
-    text = machine_text(name)
-    machine = parse_machine(text, name)
+    target = machine_target(name)
+    text = target.machine_text(name)
+    target.parse_machine(text, name)
     if as_json:
-        print_json("targets show", {"machine": attrs.asdict(machine)})
+        print_json("targets show", {"machine": tomllib.loads(text)})
     else:
         click.echo(text, nl=False)
     return 0

@@ -29,21 +29,22 @@ def verify(file: Path, samples: int, rebuild: Path | None, calibrate: Path | Non
     Every read of every row must find what was written for it; on seeded random samples, the program's integers must be
     those of the reference interpreter, which knows nothing of the program. Exit code 4 when something differs.
     """
-    from ..executable import load
-    from ..verification import check_rebuild, check_tables, check_values
+    from ..targets import load
     from .console import Progress, print_diagnostics, print_json, say
+    from .views import view_of
 
     if calibrate is not None and rebuild is None:
         raise click.UsageError("--calibrate is for --rebuild.")
     with Progress(verbose=False).running(quiet=False) as progress:
         progress("tables")
         executable = load(file)
-        results = {"tables": check_tables(executable)}
+        view = view_of(executable)
+        results = {"tables": view.check_tables(executable)}
         progress("values")
-        results["values"] = check_values(executable, samples)
+        results["values"] = view.check_values(executable, samples)
         if rebuild is not None:
             progress("rebuild")
-            results["rebuild"] = check_rebuild(executable, file, rebuild, samples_of(calibrate))
+            results["rebuild"] = view.check_rebuild(executable, file, rebuild, samples_of(calibrate))
     found = [note for notes in results.values() for note in notes]
     code = FAILED if found else 0
     if as_json:
@@ -51,12 +52,7 @@ def verify(file: Path, samples: int, rebuild: Path | None, calibrate: Path | Non
         print_json("verify", {"artefact": str(file), "samples": samples, "checks": checks}, code=code, notes=found)
         return code
     print_diagnostics(found)
-    program = executable.program
-    subjects = {
-        "tables": f"{len(program.tasks)} tasks and {len(program.transfers)} transfers read what was written for them",
-        "values": f"program and reference interpreter agree bit for bit on {samples} samples",
-        "rebuild": f"building {rebuild} again gives the same bytes",
-    }
+    subjects = {**view.subjects(executable, samples), "rebuild": f"building {rebuild} again gives the same bytes"}
     for name, notes in results.items():
         say(f"{'FAILED' if notes else 'ok':<6}  {name}: {subjects[name]}")
     return code

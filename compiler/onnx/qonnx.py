@@ -1,4 +1,4 @@
-"""The Quant operator of QONNX and Brevitas."""
+"""The quantisers of QONNX and Brevitas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...ir.core import Value
-from ...ir.dialects.nn import ClampOp, MaximumOp, MinimumOp
+from ...ir.dialects.nn import ClampOp, CompareOp, MaximumOp, MinimumOp, SelectOp
 from ...ir.types import F32, I8, U8, IntegerType
 from .node import Array, Node
 from .problems import malformed, unsupported
@@ -44,6 +44,24 @@ def quant(node: Node) -> Value:
     if bits > 8:
         raise unsupported("activations of more than 8 bits are not taken", found=f"{bits} bits")
     return _on_grid(node, x, scale, zero, (low, high), I8 if signed else U8)
+
+
+def bipolar_quant(node: Node) -> Value:
+    """BipolarQuant(x, scale): scale where x >= 0, else -scale; a constant is settled here and now."""
+    x, scale = node.input(0), node.constant(1, "scale")
+    if x.element != F32 or scale.dtype != np.float32:
+        raise unsupported("BipolarQuant is taken in f32", found=f"{x.type}, scale {scale.dtype}")
+    if not bool((scale > 0).all()):
+        raise unsupported("scales above 0 are taken", found=str(scale.tolist()))
+    try:
+        levels = np.broadcast_to(scale, x.shape)
+    except ValueError:
+        raise malformed("the scale does not fit", found=f"{list(scale.shape)} for {x.type}") from None
+    known = node.known(x)
+    if known is not None:
+        return node.literal(np.where(known >= 0, levels, -levels))
+    condition = node.add(CompareOp(lhs=x, rhs=node.literal(np.zeros((), np.float32)), predicate="ge"))
+    return node.add(SelectOp(condition=condition, on_true=node.literal(scale), on_false=node.literal(-scale)))
 
 
 def _on_grid(node: Node, x: Value, scale: Array, zero: Array, limits: tuple[int, int], storage: IntegerType) -> Value:

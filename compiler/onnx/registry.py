@@ -122,6 +122,14 @@ _OPERATORS: tuple[OnnxOperator, ...] = (
         "2 to 8 bits; constants up to 32",
         domain="onnx.brevitas",
     ),
+    OnnxOperator(
+        "BipolarQuant",
+        qonnx.bipolar_quant,
+        (),
+        "compare, select",
+        "constant scales above 0",
+        domain="qonnx.custom_op.general",
+    ),
     # pooling
     OnnxOperator("MaxPool", pool.max_pool, (1, 8, 10, 11, 12, 22), "max_pool2d", "no indices"),
     OnnxOperator("AveragePool", pool.average_pool, (7, 10, 11, 19, 22), "avg_pool2d"),
@@ -279,7 +287,6 @@ REASONS: dict[str, str] = {
         ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"), _RANDOM
     ),
     **dict.fromkeys(("NonMaxSuppression", "RoiAlign", "MaxRoiPool", "TopK", "Unique", "ImageDecoder"), _HOST),
-    "BipolarQuant": "weights of -1 and 1 have no importer; use Quant with one more bit",
     "Trunc": "QONNX truncation has no importer",
 }
 """Why well-known operators are refused, by name."""

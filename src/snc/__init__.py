@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .compiler.driver import compile
-    from .compiler.executable import Executable, load
+    from .compiler.executable import Executable
+    from .compiler.spinn1.executable import SpikingExecutable
+    from .compiler.targets import compile, load
     from .ir.diagnostics import Diagnostic, SncError
 
-__all__ = ["Diagnostic", "Executable", "SncError", "__version__", "compile", "load"]
+__all__ = ["Diagnostic", "Executable", "SncError", "SpikingExecutable", "__version__", "compile", "load"]
 
 _HOMES = {
-    "compile": "compiler.driver",
-    "load": "compiler.executable",
+    "compile": "compiler.targets",
+    "load": "compiler.targets",
     "Executable": "compiler.executable",
+    "SpikingExecutable": "compiler.spinn1.executable",
     "Diagnostic": "ir.diagnostics",
     "SncError": "ir.diagnostics",
 }

@@ -15,7 +15,7 @@ from snc.backends.spinn2 import schedule
 from snc.backends.spinn2.machine import machine_text
 from snc.compiler.cli import main
 from snc.compiler.cli.options import MAPPINGS, METHODS, TARGETS
-from snc.compiler.driver import DEFAULT_MACHINES
+from snc.compiler.targets import TARGETS as COMPILER_TARGETS
 from snc.passes.quant.calibrate import Calibrate
 from snc.passes.quant.quantize import Quantize
 
@@ -94,7 +94,7 @@ class TestBuild:
         choices = {option.name: option.choices for option in (*Quantize.options(), *Calibrate.options())}
         assert choices["method"] == METHODS
         assert choices["bits"] == (8, 16) and choices["activations"] == ("int", "uint")
-        assert tuple(DEFAULT_MACHINES) == TARGETS
+        assert tuple(COMPILER_TARGETS) == TARGETS
         assert schedule.MAPPINGS == MAPPINGS
 
 

@@ -17,6 +17,7 @@ from snc.ir.dialects.quant import DequantizeOp, QuantizeOp, UniformType
 from .graphs import Array, assert_agrees, integers, model, normal, oracle, run, single
 
 X = normal(0, 2, 3, 4, 5)
+SIGNS = np.where(np.abs(X) < 0.5, np.copysign(np.float32(0), X), X)
 STEP = np.array(0.05, np.float32)
 BY_CHANNEL = np.array([0.02, 0.05, 0.1], np.float32)
 
@@ -198,8 +199,23 @@ class TestQuant:
         with pytest.raises(UnsupportedOperator, match=reason):
             import_model(self.proto(X, STEP, bits, **attributes))
 
-    def test_bipolar_weights_are_refused(self) -> None:
+
+class TestBipolarQuant:
+    """QONNX's BipolarQuant against its definition: scale from 0 on, -scale below."""
+
+    @staticmethod
+    def proto(scale: Array, *, constant: bool = False) -> onnx.ModelProto:
         node = helper.make_node("BipolarQuant", ["x", "s"], ["y"], domain="qonnx.custom_op.general")
-        proto = model([node], {"x": X}, ["y"], {"s": STEP}, domains={"qonnx.custom_op.general": 1})
-        with pytest.raises(UnsupportedOperator, match="BipolarQuant"):
-            import_model(proto)
+        free, constants = ({"e": X}, {"s": scale, "x": SIGNS}) if constant else ({"x": X}, {"s": scale})
+        return model([node], free, ["y"], constants, domains={"qonnx.custom_op.general": 1})
+
+    @pytest.mark.parametrize("scale", [STEP, np.array([0.25, 0.5, 1], np.float32).reshape(1, 3, 1, 1)])
+    def test_equals_its_definition_zeros_of_both_signs_included(self, scale: Array) -> None:
+        expected = np.where(SIGNS >= 0, scale, -scale).astype(np.float32)
+        np.testing.assert_array_equal(run(self.proto(scale), [SIGNS])[0], expected)
+        np.testing.assert_array_equal(run(self.proto(scale, constant=True), [X])[0], expected)
+
+    @pytest.mark.parametrize(("scale", "reason"), [(-STEP, "above 0"), (np.ones((7, 1, 1, 1, 1), np.float32), "fit")])
+    def test_refusals_name_the_reason(self, scale: Array, reason: str) -> None:
+        with pytest.raises(ModelError, match=reason):
+            import_model(self.proto(scale))

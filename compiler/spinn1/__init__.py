@@ -1,0 +1,1 @@
+"""What a user holds of a network for SpiNNaker1: driver, executable, profile."""
