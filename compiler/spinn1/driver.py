@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...backends.spinn1.machine import Machine, load_machine, machine_text
 from ...ir.clone import clone_module
-from ...ir.diagnostics import Diagnostic, ModelError
+from ...ir.diagnostics import Diagnostic, ModelError, UsageError
 from ...ir.dialects import nn
 from ...ir.dialects.builtin import ModuleOp
 from ...passes.base import PassContext
@@ -21,6 +21,7 @@ from ...passes.instruments import Instrument
 from ...runtime.interpreter.evaluate import evaluate
 from ..driver import run_pipeline
 from ..executable import Port
+from ..nir import import_nir
 from ..onnx.importer import import_model
 from ..onnx.loading import load_model
 from ..pipelines import FLOAT_GRAPH, binary_pipeline, spiking_pipeline
@@ -34,6 +35,7 @@ Array = NDArray[Any]
 Progress = Callable[[str], None]
 
 DEFAULT_MACHINE = "spinn5"
+NIR_SUFFIX = ".nir"
 OPTION_NAMES = tuple(SpikingOptions().as_json())
 SOFTENED = "SNC0463"
 """What binarize-activations says of a soft activation that became a step."""
@@ -51,7 +53,7 @@ def compile_spiking(
     instruments: Sequence[Instrument] = (),
     progress: Progress = lambda _stage: None,
 ) -> SpikingExecutable:
-    """Compiles an ONNX model of binary activations for SpiNNaker1.
+    """Compiles an ONNX model of binary activations, or a chain of thresholds in a .nir file, for SpiNNaker1.
 
     `calibration` maps input names to arrays of samples: how busy the cores are is measured on them. The rest is as for
     `snc.compile`. Raises the errors of loading and importing, UsageError for options or samples that do not fit,
@@ -61,12 +63,14 @@ def compile_spiking(
     notes: list[Diagnostic] = []
     context = PassContext(warnings=notes)
     progress("import")
-    proto = load_model(model) if isinstance(model, str | Path) else model
-    module = import_model(proto, shapes=shapes, warn=notes.append)
+    from_nir = isinstance(model, str | Path) and Path(model).suffix.lower() == NIR_SUFFIX
+    module, digest = _imported_nir(Path(str(model)), shapes) if from_nir else _imported(model, shapes, notes)
     progress("binarize")
     asked = numbers_asked(module, options)
     samples = _samples(module, asked, calibration)
-    if options.binarize == "threshold":
+    if from_nir:
+        pass  # a chain of weights and thresholds is binary as it is
+    elif options.binarize == "threshold":
         run_pipeline(FLOAT_GRAPH, module, context, instruments)
         before = clone_module(module)
         run_pipeline(binary_pipeline(options), module, context, instruments)
@@ -91,9 +95,27 @@ def compile_spiking(
         activity=settled.activity,
         activity_measured=spikes is not None,
         shapes=dict(shapes or {}),
-        source_sha256=model_digest(proto),
+        source_sha256=digest,
         notes=(*notes, *settled.notes),
     )
+
+
+def _imported(
+    model: str | Path | onnx.ModelProto, shapes: Mapping[str, Sequence[int]] | None, notes: list[Diagnostic]
+) -> tuple[ModuleOp, str]:
+    """The module of an ONNX model, and the model's digest."""
+    proto = load_model(model) if isinstance(model, str | Path) else model
+    return import_model(proto, shapes=shapes, warn=notes.append), model_digest(proto)
+
+
+def _imported_nir(path: Path, shapes: Mapping[str, Sequence[int]] | None) -> tuple[ModuleOp, str]:
+    """The module of a NIR file, and the file's digest; raises UsageError for shapes, which such a file fixes itself."""
+    if shapes:
+        raise UsageError(
+            Diagnostic("SNC0314", "a NIR file has the shapes of its inputs", found=f"--shape {next(iter(shapes))}=...")
+        )
+    module = import_nir(path)
+    return module, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def chosen_machine(machine: str | Path | None, options: SpikingOptions) -> Machine:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snc import compile
 from snc.backends.spinn1.export.nir import export_nir
 from snc.compiler import nir_file
 from snc.compiler.nir import import_nir
@@ -222,3 +223,18 @@ class TestRefusals:
         with h5py.File(path, "r+") as file:
             file["node/nodes/layer1"]["threshold"] = np.zeros(4, [("a", "f8")])
         self.check(path, UnsafeInput, "no plain numbers")
+
+
+class TestBuild:
+    def test_a_file_is_built_and_gives_the_spikes_of_the_network_that_it_came_from(self, tmp_path: Path) -> None:
+        module = dense_module(20, 12, 7)
+        (tmp_path / "net.nir").write_bytes(export_nir(module))
+        network = compile(tmp_path / "net.nir", target="spinn1", tiles=1)
+        x = np.random.default_rng(4).integers(0, 2, (9, *network.inputs[0].shape[1:])).astype(np.float32)
+        expected = np.concatenate([evaluate(module, [sample[None]])[0].reshape(1, -1) for sample in x])
+        np.testing.assert_array_equal(network(x), expected.astype(np.uint8))
+
+    def test_shapes_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "net.nir").write_bytes(export_nir(dense_module(4, 3)))
+        with pytest.raises(UsageError, match="SNC0314"):
+            compile(tmp_path / "net.nir", target="spinn1", shapes={"x": (1, 4)})
