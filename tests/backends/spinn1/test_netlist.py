@@ -13,6 +13,7 @@ from snc.backends.spinn1.netlist import build_netlist
 from snc.ir.diagnostics import DoesNotFit
 from snc.ir.dialects.builtin import ModuleOp
 from snc.runtime.interpreter.evaluate import evaluate
+from snc.runtime.spinn1.executor import Executor
 from snc.runtime.spinn1.netlist import Netlist
 from snc.runtime.spinn1.reference import run
 from snc.runtime.spinn1.routing import follow
@@ -28,6 +29,7 @@ def spikes_of(netlist: Netlist, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     netlist.validate()
     result, _ = run(netlist, decode(netlist, follow(netlist)), x)
     assert not result.saturations.any()
+    assert np.array_equal(Executor(netlist).run(x).outputs, result.outputs)
     return result.outputs
 
 
