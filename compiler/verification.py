@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..ir.core import Value
 from ..ir.diagnostics import Diagnostic, UsageError
 from ..ir.dialects.quant import QuantizeOp
+from ..runtime.spinn2.dataflow import unordered
 from ..runtime.spinn2.verify import verify as shadow
 from .artefact import MANIFEST, read_artefact
 from .driver import compile
@@ -21,11 +22,25 @@ from .executable import MACHINE_TEXT, Executable
 Array = NDArray[Any]
 
 SEED = 20202
+DEFAULT_LEVEL = 2
+"""Of artefacts that do not name theirs."""
 
 
 def check_tables(executable: Executable) -> list[Diagnostic]:
-    """One finding for each row that reads what was not written for it, or destroys what is still needed."""
-    return [Diagnostic("SNC0720", str(finding)) for finding in shadow(executable.program)]
+    """A finding for each row that reads what was not written for it, and one for steps that need an order."""
+    found = [Diagnostic("SNC0720", str(finding)) for finding in shadow(executable.program)]
+    pairs = unordered(executable.program)
+    if pairs:
+        before, after = pairs[0]
+        found.append(
+            Diagnostic(
+                "SNC0724",
+                "steps touch the same bytes and neither waits for the other",
+                found=f"{len(pairs)} pairs of steps, the first of them {before} and {after}",
+                expected="a dependence between the two",
+            )
+        )
+    return found
 
 
 def check_values(executable: Executable, samples: int) -> list[Diagnostic]:
@@ -94,6 +109,7 @@ def check_rebuild(
             bits=options["bits"],
             activations=options["activations"],
             rescale=options["rescale"],
+            level=options.get("level", DEFAULT_LEVEL),
         ).save(again)
         if again.read_bytes() == path.read_bytes():
             return []

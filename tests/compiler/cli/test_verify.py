@@ -78,3 +78,15 @@ class TestVerify:
         np.savez("other.npz", image=np.full((1, 1, 28, 28), 0.5, np.float32))
         verified = snc("verify", digits, "--rebuild", DIGITS / "digits_cnn.onnx", "--calibrate", "other.npz")
         assert verified.exit_code == 4 and "weights.safetensors" in verified.stderr
+
+    def test_rebuild_takes_the_level_of_the_build(self, snc: Snc, tmp_path: Path) -> None:
+        net = save(conv_net(), tmp_path / "net.onnx")
+        assert snc("build", net, "-O0").exit_code == 0
+        assert snc("verify", "net.snc", "--rebuild", net).exit_code == 0
+
+    def test_steps_that_do_not_wait_for_each_other(self, snc: Snc, digits: Path) -> None:
+        before = int(load(digits).program.depends["before"][-2])
+        bad = tampered(digits, "depends", "before", before, Path("bad.snc"))
+        document = json.loads(snc("verify", bad, "--json").stdout)
+        assert document["exit_code"] == 4
+        assert {note["code"] for note in document["diagnostics"]} == {"SNC0724"}
