@@ -292,7 +292,7 @@ class Optimizer:
             return self._known[key]
         cost, view = LayerCost(plan, self.clocks), plan.view
         reduction = tile[3]
-        rows = [view.rows] if plan.core == "matmul" else _sizes(view.rows)
+        rows = _sizes(view.rows)
         columns = [view.columns] if plan.core == "rows" else _sizes(view.columns)
         each = view.channels // plan.groups if plan.core == "conv" else view.channels
         channels = [view.channels] if plan.core == "channels" else _channel_sizes(each)
@@ -308,7 +308,7 @@ class Optimizer:
 
     def _matmul(self, layer: Layer, tile: Tile) -> None:
         plan = layer.plan
-        if plan.view.rows == 1 and tile[3] * 2 >= min(plan.reduction, tile[3] * 2):
+        if plan.view.rows == 1:
             split = StreamSplit.of(plan, len(self.elements))
             for slots in (12, 8, 6, 4, 3, 2, 1):
                 need = demand(plan, split.tile)

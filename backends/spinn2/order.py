@@ -22,6 +22,9 @@ from .rows import set_lives
 
 Array = NDArray[Any]
 
+SLACK = 500
+"""Clocks that a step may wait for a resource in the queue; one that would wait longer lets others go first."""
+
 
 def dataflow_order(program: Program, clocks: Clocks, *, urgency: bool = True) -> Program:
     """The same rows with dependences from their bytes alone and, with `urgency`, steps renumbered by a list schedule.
@@ -107,7 +110,3 @@ def _list_schedule(work: StepWork) -> Array:
             if not missing[user]:
                 heapq.heappush(future, (ready[user], -tail[user], user))
     return place
-
-
-SLACK = 500
-"""Clocks that a step may wait for a resource in the queue; one that would wait longer lets others go first."""

@@ -57,19 +57,20 @@ def spatial_tiles(plan: Plan, tile: Tile) -> Boxes:
     return np.stack([channels, rows[r], columns[c]], axis=1)
 
 
-def shares(parts: int, teams: int) -> Array:
-    """First part of each team's share, and the end; shares differ by at most one part."""
-    return np.arange(teams + 1) * parts // teams
-
-
 class _Deal:
-    """Who computes what: PE q is member q % members of team q // members."""
+    """Who computes what: PE q is member q % members of team q // members.
+
+    Shares of the teams differ by at most one part; part n is number `part_place[n]` of the share of `part_team[n]`.
+    """
 
     def __init__(self, plan: Plan, split: TeamSplit) -> None:
         self.split = split
         self.tiles = spatial_tiles(plan, split.tile)
         self.parts = grid_bounds(plan.view.channels, split.tile[0])
-        bounds = shares(len(self.parts), split.teams)
+        bounds = np.arange(split.teams + 1) * len(self.parts) // split.teams
+        number = np.arange(len(self.parts))
+        self.part_team = np.searchsorted(bounds, number, side="right") - 1
+        self.part_place = number - bounds[self.part_team]
         self.q = np.arange(split.teams * split.members)
         self.member, self.team = self.q % split.members, self.q // split.members
         self.low, self.count = bounds[:-1][self.team], np.diff(bounds)[self.team]
@@ -92,9 +93,6 @@ def schedule_teams(emitter: BlockEmitter, split: TeamSplit, nearest: Array, home
     plan, rows = emitter.plan, emitter.rows
     deal = _Deal(plan, split)
     reduction = np.broadcast_to(np.array([0, plan.reduction]), (len(deal.parts), 2))
-    number = np.arange(len(deal.parts))
-    team = np.searchsorted(shares(len(deal.parts), split.teams), number, side="right") - 1
-    place = (number - shares(len(deal.parts), split.teams)[team]) % split.sharing
     found = part_records(
         rows,
         emitter.dram,
@@ -104,7 +102,7 @@ def schedule_teams(emitter: BlockEmitter, split: TeamSplit, nearest: Array, home
         deal.parts,
         reduction,
         weights=True,
-        ports=nearest[team * split.members + place],
+        ports=nearest[deal.part_team * split.members + deal.part_place % split.sharing],
     )
     source = found if home is None else _bring_home(emitter, deal, found, home)
     groups = -(-int(deal.count.max()) // split.sharing)
@@ -147,17 +145,14 @@ HOME_BYTES = 1 << 18
 
 def _bring_home(emitter: BlockEmitter, deal: _Deal, found: Records, home: int) -> Records:
     """Loads every part into a PE of the team that will want it, what is wanted first coming first."""
-    split, number = deal.split, np.arange(len(deal.parts))
-    bounds = shares(len(deal.parts), split.teams)
-    team = np.searchsorted(bounds, number, side="right") - 1
-    within = number - bounds[team]
-    q = team * split.members + within % split.members
+    split, within = deal.split, deal.part_place
+    q = deal.part_team * split.members + within % split.members
     room = int(align(int(found.size.max()), MAC_ROW_BYTES))
     address = home + within // split.members * room
     buffer = emitter.rows.buffers(emitter.pes[q], BufferKind.WEIGHTS, emitter.layer, address, found.size)
     at_once = max(HOME_BYTES // (room * split.teams), 1)
     for low in range(0, int(within.max()) + 1, at_once):
-        some = number[(within >= low) & (within < low + at_once)]
+        some = np.flatnonzero((within >= low) & (within < low + at_once))
         emitter.rows.next_step()
         emitter.rows.transfers(
             emitter.layer,
