@@ -251,3 +251,23 @@ def _reason(error: Exception) -> str:
 
 def _unsafe(code: str, where: str, message: str, found: str = "", expected: str = "") -> UnsafeInput:
     return UnsafeInput(Diagnostic(code, message, found=found, expected=expected, node=where))
+
+
+def whole_number(value: object) -> int:
+    """A number of a JSON member that counts something; raises ValueError for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"expected a whole number, found {value!r}")
+    return value
+
+
+def unsound(artefact: Artefact, error: Exception) -> UnsafeInput:
+    """The error of an artefact whose members are whole and do not make a program."""
+    return UnsafeInput(
+        Diagnostic(
+            "SNC0610",
+            "the artefact does not hold a sound program",
+            node=artefact.path,
+            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            help="build it again with this version of snc",
+        )
+    )

@@ -14,7 +14,7 @@ from ..backends.spinn2.machine import Machine, parse_machine
 from ..backends.spinn2.schedule import network_inputs, network_outputs
 from ..ir.attributes import DenseAttr
 from ..ir.core import Value
-from ..ir.diagnostics import Diagnostic, UnsafeInput, UsageError, VerifyError
+from ..ir.diagnostics import Diagnostic, UsageError, VerifyError
 from ..ir.dialects.builtin import FuncOp, ModuleOp
 from ..ir.dialects.quant import DequantizeOp, QuantizeOp
 from ..ir.dialects.spinn2_tables import OFFSET, TABLES
@@ -25,7 +25,7 @@ from ..runtime.interpreter import quant as host
 from ..runtime.interpreter.evaluate import evaluate
 from ..runtime.spinn2.executor import Executor
 from ..runtime.spinn2.program import Program, ProgramError
-from .artefact import Artefact, read_artefact, write_artefact
+from .artefact import Artefact, read_artefact, unsound, whole_number, write_artefact
 from .artefact_arrays import Json, json_bytes
 
 Array = NDArray[Any]
@@ -257,9 +257,9 @@ def from_artefact(artefact: Artefact) -> Executable:
     try:
         arrays = tuple(artefact.arrays[name] for name in layout["arrays"])
         program = Program(
-            processing_elements=_whole(layout["processing_elements"]),
-            sram_bytes=_whole(layout["sram_bytes"]),
-            dram_bytes=tuple(_whole(size) for size in layout["dram_bytes"]),
+            processing_elements=whole_number(layout["processing_elements"]),
+            sram_bytes=whole_number(layout["sram_bytes"]),
+            dram_bytes=tuple(whole_number(size) for size in layout["dram_bytes"]),
             layers=tuple(str(name) for name in layout["layers"]),
             arrays=arrays,
             offsets=artefact.table("offsets", OFFSET),
@@ -286,21 +286,7 @@ def from_artefact(artefact: Artefact) -> Executable:
             notes,
         )
     except (KeyError, TypeError, ValueError, ProgramError, VerifyError, UsageError) as error:
-        raise UnsafeInput(
-            Diagnostic(
-                "SNC0610",
-                "the artefact does not hold a sound program",
-                node=artefact.path,
-                found=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                help="build it again with this version of snc",
-            )
-        ) from None
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"expected a whole number, found {value!r}")
-    return value
+        raise unsound(artefact, error) from None
 
 
 def _check_host(module: ModuleOp, program: Program) -> None:

@@ -68,16 +68,8 @@ def compile_spiking(
     progress("binarize")
     asked = numbers_asked(module, options)
     samples = _samples(module, asked, calibration)
-    if from_nir:
-        pass  # a chain of weights and thresholds is binary as it is
-    elif options.binarize == "threshold":
-        run_pipeline(FLOAT_GRAPH, module, context, instruments)
-        before = clone_module(module)
-        run_pipeline(binary_pipeline(options), module, context, instruments)
-        if any(note.code == SOFTENED for note in notes):
-            notes.append(softening_error(before, module, samples))
-    else:
-        run_pipeline(binary_pipeline(options), module, context, instruments)
+    if not from_nir:  # such a chain is binary as it is
+        _binarize(module, options, samples, context, notes, instruments)
     progress("populations")
     run_pipeline(spiking_pipeline(options), module, context, instruments)
     _check_host(module)
@@ -98,6 +90,24 @@ def compile_spiking(
         source_sha256=digest,
         notes=(*notes, *settled.notes),
     )
+
+
+def _binarize(
+    module: ModuleOp,
+    options: SpikingOptions,
+    samples: Sequence[Array] | None,
+    context: PassContext,
+    notes: list[Diagnostic],
+    instruments: Sequence[Instrument],
+) -> None:
+    """Brings an imported model to stage binary; where soft activations became steps, notes say what that changes."""
+    before = None
+    if options.binarize == "threshold":
+        run_pipeline(FLOAT_GRAPH, module, context, instruments)
+        before = clone_module(module)
+    run_pipeline(binary_pipeline(options), module, context, instruments)
+    if before is not None and any(note.code == SOFTENED for note in notes):
+        notes.append(softening_error(before, module, samples))
 
 
 def _imported(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...backends.spinn1.costs import timer_costs
 from ...backends.spinn1.machine import Machine, parse_machine
 from ...ir.core import Value
-from ...ir.diagnostics import Diagnostic, UnsafeInput, UsageError, VerifyError
+from ...ir.diagnostics import Diagnostic, UsageError, VerifyError
 from ...ir.dialects.builtin import ModuleOp
 from ...ir.dialects.spinn1_tables import TABLES, WORD, WORD_TABLES
 from ...ir.parser import parse_module
@@ -25,7 +25,7 @@ from ...runtime.spinn1.executor import Executor
 from ...runtime.spinn1.netlist import SCALARS, Netlist
 from ...runtime.spinn1.reference import Result
 from ...runtime.spinn1.timer import Timing, time_netlist
-from ..artefact import Artefact, write_artefact
+from ..artefact import Artefact, unsound, whole_number, write_artefact
 from ..artefact_arrays import Json, json_bytes
 from ..executable import MACHINE_TEXT, PROGRAM_TEXT, Port
 from .host import DecodeTail, batches, decoders, encode_samples, encoders
@@ -249,15 +249,7 @@ def from_artefact(artefact: Artefact) -> SpikingExecutable:
         executable.netlist.validate()
         _check_fit(executable)
     except (KeyError, TypeError, ValueError, VerifyError, UsageError) as error:
-        raise UnsafeInput(
-            Diagnostic(
-                "SNC0610",
-                "the artefact does not hold a sound program",
-                node=artefact.path,
-                found=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                help="build it again with this version of snc",
-            )
-        ) from None
+        raise unsound(artefact, error) from None
     return executable
 
 
@@ -267,7 +259,7 @@ def _read(artefact: Artefact) -> SpikingExecutable:
     verify(module)
     elements = sum(op.size for op, _ in encoders(module.main))
     packed = artefact.table(ACTIVITY, np.dtype(np.uint8)).reshape(-1, max(1, -(-elements // 8)))
-    parts: dict[str, Any] = {name: _whole(layout[name]) for name in SCALARS}
+    parts: dict[str, Any] = {name: whole_number(layout[name]) for name in SCALARS}
     parts |= {name: artefact.table(name, dtype) for name, dtype in TABLES.items()}
     parts |= {name: artefact.table(name, WORD) for name in WORD_TABLES}
     labels = tuple(_text(label) for label in layout["labels"])
@@ -283,12 +275,14 @@ def _read(artefact: Artefact) -> SpikingExecutable:
         machine_text=artefact.text(MACHINE_TEXT),
         options=SpikingOptions(**manifest["options"]),
         choices=Choices(
-            **{name: _whole(value) for name, value in choices.items()}, time_scale_factor=factor, reasons=reasons
+            **{name: whole_number(value) for name, value in choices.items()}, time_scale_factor=factor, reasons=reasons
         ),
         numbers=tuple(_flag(each) for each in layout["numbers"]),
         activity=np.unpackbits(packed, axis=1, count=elements),
         activity_measured=_flag(manifest["activity_measured"]),
-        shapes={_text(name): [_whole(size) for size in shape] for name, shape in dict(manifest["shapes"]).items()},
+        shapes={
+            _text(name): [whole_number(size) for size in shape] for name, shape in dict(manifest["shapes"]).items()
+        },
         source_sha256=_text(manifest["source_sha256"]),
         notes=tuple(Diagnostic(**{"code": "", "message": "", **note}) for note in manifest["notes"]),
     )
@@ -309,12 +303,6 @@ def _check_fit(executable: SpikingExecutable) -> None:
         raise ValueError(f"the netlist has {len(netlist.outputs)} outputs, the network {outputs}")
     if not executable.tail.module.main.return_op.values:
         raise ValueError("the network has no output")
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"expected a whole number, found {value!r}")
-    return value
 
 
 def _text(value: object) -> str:
