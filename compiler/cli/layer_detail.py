@@ -37,7 +37,7 @@ def layer_detail(executable: Executable, index: int) -> dict[str, Any]:
 def print_layer(detail: Mapping[str, Any]) -> None:
     """One layer as a person reads it."""
     from .console import bytes_text, count_text, print_facts
-    from .report import extents
+    from .schedule_report import extents
 
     kernels = ", ".join(f"{count} {name}" for name, count in detail["tasks_by_kernel"].items())
     phases = ", ".join(f"{bytes_text(size)} {name}" for name, size in detail["bytes_by_phase"].items())

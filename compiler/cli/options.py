@@ -153,7 +153,7 @@ def shapes_of(pairs: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[i
 
 def samples_of(path: Path | None) -> dict[str, NDArray[Any]] | None:
     """The calibration samples of a file, if one is given."""
-    from .array_files import read_arrays
+    from ..data.array_files import read_arrays
 
     return None if path is None else read_arrays(path)
 

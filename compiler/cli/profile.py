@@ -89,7 +89,7 @@ def _profile_spikes(executable: SpikingExecutable, file: Path, given: Sequence[s
 
 def _print_layers(found: Mapping[str, Any]) -> None:
     from .console import print_table
-    from .report import short_name
+    from .schedule_report import short_name
 
     total = found["total_clocks"] or 1
     print_table(

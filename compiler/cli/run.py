@@ -258,7 +258,7 @@ def _check_count(out: Sequence[Path], names: Sequence[str]) -> None:
 def input_arrays(given: Sequence[str], ports: Sequence[Port]) -> tuple[list[Array], list[Path]]:
     """An array for each input, and the files that were read."""
     from ...ir.diagnostics import Diagnostic, UsageError
-    from .array_files import read_arrays
+    from ..data.array_files import read_arrays
 
     names = [port.name for port in ports]
     found: dict[str, Array] = {}

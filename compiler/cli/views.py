@@ -16,7 +16,7 @@ from ..spinn1 import summary as spinn1_summary
 from ..spinn1 import verification as spinn1_verification
 from ..spinn1.executable import SpikingExecutable
 from ..targets import Compiled
-from . import layer_detail, report, spiking_report
+from . import layer_detail, schedule_report, spiking_report
 
 Findings = list[Diagnostic]
 
@@ -70,8 +70,8 @@ def _population_detail(executable: SpikingExecutable, index: int) -> dict[str, A
 VIEWS: Mapping[str, View] = {
     "spinn2": View(
         summary=spinn2_summary.summary,
-        print_summary=report.print_summary,
-        print_parts=lambda numbers: report.print_layers(numbers["layers"]),
+        print_summary=schedule_report.print_summary,
+        print_parts=lambda numbers: schedule_report.print_layers(numbers["layers"]),
         parts=lambda executable: executable.program.layers,
         detail=layer_detail.layer_detail,
         print_detail=layer_detail.print_layer,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import snc
-from snc.compiler.cli.report import print_summary
+from snc.compiler.cli.schedule_report import print_summary
 from snc.compiler.summary import summary
 
 FOLDER = Path(__file__).resolve().parent

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snc.compiler.cli import array_files
-from snc.compiler.cli.array_files import read_arrays
 from snc.compiler.cli.output_files import array_content
+from snc.compiler.data import array_files
+from snc.compiler.data.array_files import read_arrays
 from snc.ir.diagnostics import LimitExceeded, SncError, UnsafeInput, UsageError
 
 DTYPES = ("<f4", "<f8", "|i1", "|u1", "<i2", "<i8", "|b1", ">f4", "<c8")

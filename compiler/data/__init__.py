@@ -1,0 +1,1 @@
+"""Samples and labels: arrays of files from anybody, in batches."""

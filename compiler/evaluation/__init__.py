@@ -1,0 +1,1 @@
+"""Accuracy as a command: how good an artefact is, and which stage of the compiler lost what."""
