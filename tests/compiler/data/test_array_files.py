@@ -39,6 +39,12 @@ def read(data: bytes, folder: Path) -> dict[str, np.ndarray]:
     return read_arrays(path)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all examples of a property use."""
+    return tmp_path_factory.mktemp("arrays")
+
+
 class TestReadArrays:
     @given(
         st.sampled_from(DTYPES),
@@ -46,11 +52,12 @@ class TestReadArrays:
         st.booleans(),
         st.integers(0, 2**32 - 1),
     )
-    def test_gives_back_what_numpy_wrote(self, dtype: str, shape: list[int], fortran: bool, seed: int) -> None:
+    def test_gives_back_what_numpy_wrote(
+        self, folder: Path, dtype: str, shape: list[int], fortran: bool, seed: int
+    ) -> None:
         raw = np.random.default_rng(seed).integers(0, 2, (*shape, np.dtype(dtype).itemsize), np.uint8)
         array = np.ascontiguousarray(raw).view(dtype)[..., 0]
         array = np.asfortranarray(array) if fortran else array
-        folder = Path()
         (found,) = read(npy(array), folder).values()
         assert found.dtype == array.dtype and found.shape == array.shape and found.tobytes() == array.tobytes()
         np.savez(folder / "x.npz", a=array)
@@ -87,6 +94,7 @@ class TestReadArrays:
             npy(np.zeros(5)) + b"\0",
             npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999,)}"),
             npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-2, -2)}", bytes(16)),
+            npy_with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': (0, {2**62})}}"),
             npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': 4}", bytes(16)),
             npy_with_header("{'descr': '|V0', 'fortran_order': False, 'shape': (4,)}"),
             npy_with_header("{'descr': [('a', [('b', 5)])], 'fortran_order': False, 'shape': (4,)}"),
@@ -102,7 +110,7 @@ class TestReadArrays:
             read(data, tmp_path)
 
     @given(st.integers(0, 2**32 - 1))
-    def test_damaged_archives_give_arrays_or_errors_of_ours(self, seed: int) -> None:
+    def test_damaged_archives_give_arrays_or_errors_of_ours(self, folder: Path, seed: int) -> None:
         rng = np.random.default_rng(seed)
         packed = io.BytesIO()
         np.savez_compressed(packed, a=np.arange(30.0), b=np.zeros((3, 4), np.int8))
@@ -110,7 +118,7 @@ class TestReadArrays:
         for at in rng.integers(0, len(data), int(rng.integers(1, 4))):
             data[at] = rng.integers(256)
         try:
-            read(bytes(data), Path())
+            read(bytes(data), folder)
         except SncError as error:
             assert error.exit_code in (5, 6)
 
@@ -129,6 +137,21 @@ class TestReadArrays:
         for name in ("many.npz", "lzma.npz"):
             with pytest.raises(UnsafeInput):
                 read_arrays(tmp_path / name)
+
+    def test_a_list_of_members_that_would_fill_memory_is_not_read(self, folder: Path) -> None:
+        end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, 1 << 30, 0, 0)
+        long_end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, 1 << 40, 0)
+        locator = struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1)
+        for tail in (end, long_end + locator + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 2**32 - 1, 0, 0)):
+            with pytest.raises(UnsafeInput, match="a list of members of"):
+                read(b"PK\3\4" + bytes(100) + tail, folder)
+
+    def test_two_arrays_of_one_name(self, tmp_path: Path) -> None:
+        with pytest.warns(UserWarning), zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+            archive.writestr("a.npy", npy(np.zeros(3)))
+            archive.writestr("a.npy", npy(np.ones(3)))
+        with pytest.raises(UnsafeInput, match="two arrays of one name"):
+            read_arrays(tmp_path / "x.npz")
 
     def test_files_that_are_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(array_files, "MAX_FILE_BYTES", 100)
