@@ -43,6 +43,9 @@ TRIED = 4
 """Candidates that are mapped and timed at most."""
 HEADROOM = 0.1
 """How much longer a step is than the fullest of the samples asks for, as a share, because others may be fuller."""
+UNKNOWN_QUEUE_SHARE = 0.5
+UNKNOWN_HEADROOM = 1.0
+"""The same two without samples: the real ones may have spikes where the random ones have none."""
 
 
 @frozen(eq=False)
@@ -66,7 +69,7 @@ def tune(
     *,
     goal: Goal = Goal.THROUGHPUT,
     fixed: Fixed = Fixed(),  # noqa: B008  (frozen)
-    headroom: float = HEADROOM,
+    headroom: float | None = None,
     timestep_us: int = 1000,
     seed: int = 1,
     threads: int = 1,
@@ -74,12 +77,17 @@ def tune(
     """Schedules and maps a module at stage spiking (scheduled or not; it stays as it is).
 
     `stimuli` are spikes of the sources, 0 or 1, [samples, elements]; None: random ones, drawn by `seed`. What is
-    `fixed` stays; `threads` run the timer. A time-scale factor is chosen to the microsecond of a step.
+    `fixed` stays; `threads` run the timer. A time-scale factor is chosen to the microsecond of a step, which is longer
+    by the share `headroom` than the samples ask for; None: `HEADROOM`, `UNKNOWN_HEADROOM` for random ones.
     `timing.in_time` says whether every spike of the samples comes in time: unless too much is fixed it does. Raises
     DoesNotFit when nothing that was tried fits the machine, UsageError for layers that do not exist.
     """
     activity = measure(module.main, stimuli, seed=seed)
-    workload = Workload.of(module.main, activity, timer_costs(machine).core, QUEUE_SHARE)
+    known = stimuli is not None
+    if headroom is None:
+        headroom = HEADROOM if known else UNKNOWN_HEADROOM
+    queue_share = QUEUE_SHARE if known else UNKNOWN_QUEUE_SHARE
+    workload = Workload.of(module.main, activity, timer_costs(machine).core, queue_share)
     search = Search(workload, machine, goal, fixed, timestep_us, headroom)
     ranked = search.best()
     if not ranked:
