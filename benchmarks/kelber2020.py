@@ -93,6 +93,17 @@ def print_layers(layers: list[Mapping[str, Any]], paper: Mapping[str, Mapping[st
         print(f"{name:<10}" + "".join(f"{each:>27}" for each in (*cells, cell(whole, row["clocks"]))))
 
 
+def print_baseline(layers: list[Mapping[str, Any]], paper: Mapping[str, Mapping[str, int]]) -> None:
+    """The layers of the baseline that the logs have: the first block of each is the bare convolution or product."""
+    seen: set[str] = set()
+    for row in layers:
+        name = row["onnx"][0]
+        logged = paper.get(name, {}).get("baseline_total_clk")
+        if logged is not None and name not in seen:
+            print(f"  {name:<10} {cell(logged, row['clocks'])} clocks")
+        seen.add(name)
+
+
 def print_sums(net: str, layers: list[Mapping[str, Any]]) -> None:
     """Milliseconds by phase."""
     for heading, (_, phases) in COLUMNS.items():
@@ -141,6 +152,8 @@ def main() -> None:
             layers = found["layers"]
             print(f"\n{net}, {mapping}: {cell(LATENCY_MS[net, mapping], found['latency_s'] * 1e3, '.2f')} ms", end="")
             print(f"   roofline {found['roofline_s'] * 1e3:.2f} ms, timed in {seconds:.2f} s")
+            if mapping == "baseline" and net == "vgg16":
+                print_baseline(layers, published())
             if mapping == "kelber2020":
                 print_sums(net, layers)
                 if net == "vgg16":

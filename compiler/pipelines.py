@@ -48,7 +48,7 @@ def tiling_pipeline(options: Spinn2Options, *, sram_bytes: int, elements: int, c
     """
     fuse = "false" if options.mapping == "baseline" else "true"
     bits = sum_bits if options.bits == 8 else 32
-    wander = "true" if options.mapping == "kelber2020" else "false"
+    wander = "false" if options.mapping == "optimized" else "true"
     return (
         f"form-blocks{{fuse={fuse}}},"
         f"split-layers{{sram-bytes={sram_bytes} elements={elements} columns={columns} "

@@ -61,6 +61,7 @@ class BlockEmitter:
         weight_slots: int = 1,
         tile_slots: int = 1,
         result_slots: int = 1,
+        partial_slots: int = 1,
         relu_apart: bool = True,
         allocate: Callable[[int], int] | None = None,
     ) -> None:
@@ -75,7 +76,7 @@ class BlockEmitter:
         size, sets = self.demand, range(result_slots)
         self.first = [self._region(BufferKind.TILE, size.first) for _ in range(tile_slots)]
         self.slots = [self._region(BufferKind.WEIGHTS, size.weights + size.post) for _ in range(weight_slots)]
-        self.partial = self._region(BufferKind.ACCUMULATOR, size.partial)
+        self.partial = self._region(BufferKind.ACCUMULATOR, size.partial * partial_slots)
         self.result_sets = [[self._region(BufferKind.RESULT, each) for each in size.stages] for _ in sets]
         self.source_sets = [[self._region(BufferKind.TILE, each) for each in size.sources] for _ in sets]
         self.results, self.sources = self.result_sets[0], self.source_sets[0]
@@ -280,9 +281,13 @@ class BlockEmitter:
         weights: Operand,
         *,
         into_partial: bool = False,
+        target: Operand | None = None,
         slot: int = 0,
     ) -> None:
-        """MAC array tasks for `boxes` of the first stage's result, into the accumulator or the partial sums."""
+        """MAC array tasks for `boxes` of the first stage's result, into the accumulator or the partial sums.
+
+        With `target`, the buffers and addresses for the PEs `q`, sums go there.
+        """
         plan, stage = self.plan, self.plan.stages[0]
         wanted = first_boxes(plan, boxes, reduction)
         channels, rows, columns = extents(boxes)
@@ -329,19 +334,21 @@ class BlockEmitter:
                 shape["kernel"] = int(Kernel.DEPTHWISE)
             case _:
                 shape["kernel"] = int(Kernel.CONV)
-        target = self.partial if into_partial else self.results[0]
+        if target is None:
+            region = self.partial if into_partial else self.results[0]
+            target = region[0][q], region[1][q]
         operands = {
             "a": self.first[slot][0][q],
             "a_address": self.first[slot][1][q],
             "b": weights[0],
             "b_address": weights[1],
-            "y": target[0][q],
-            "y_address": target[1][q],
+            "y": target[0],
+            "y_address": target[1],
         }
         self.rows.tasks(self.layer, self.pes[q], Phase.COMPUTE, records(SHAPE, len(q), shape), operands)
 
-    def accumulate(self, q: Array, boxes: Boxes, source: Operand) -> None:
-        """Adds the partial sums at `source` to the accumulators of the PEs `q`."""
+    def accumulate(self, q: Array, boxes: Boxes, source: Operand, target: Operand | None = None) -> None:
+        """Adds the partial sums at `source` to the accumulators of the PEs `q`, or to those at `target`."""
         channels, rows, columns = extents(boxes)
         pitch = stage_pitches(self.plan, 0, boxes)
         minor = self.plan.stages[0].view.minor
@@ -361,17 +368,14 @@ class BlockEmitter:
             "low": I32_LIMITS[0],
             "high": I32_LIMITS[1],
         }
+        if target is None:
+            target = self.results[0][0][q], self.results[0][1][q]
         self.rows.tasks(
             self.layer,
             self.pes[q],
             Phase.POST,
             records(SHAPE, len(q), shape),
-            {
-                "a": source[0],
-                "a_address": source[1],
-                "y": self.results[0][0][q],
-                "y_address": self.results[0][1][q],
-            },
+            {"a": source[0], "a_address": source[1], "y": target[0], "y_address": target[1]},
         )
 
     def finish(
@@ -391,6 +395,23 @@ class BlockEmitter:
         step `stored`, if there is one, still reads the results that the stages replace. `tile` is the place of the
         first feature map's tile, for blocks that are not built around the MAC array.
         """
+        running, pitches = self.process(q, boxes, post, record, index, stored=stored, tile=tile)
+        self.rows.next_step()
+        self.store(q, boxes, running, pitches)
+        return self.rows.step - 1
+
+    def process(
+        self,
+        q: Array,
+        boxes: Boxes,
+        post: Operand | None,
+        record: Records | None,
+        index: Array,
+        *,
+        stored: int = 0,
+        tile: int = 0,
+    ) -> tuple[Operand, tuple[Array, Array]]:
+        """All stages behind the core, as `finish` does; returns where the results lie and their pitches."""
         started = self.rows.step
         tiles = stage_boxes(self.plan, boxes)
         first_stage = 1 if self.plan.on_mac_array else 0
@@ -415,14 +436,12 @@ class BlockEmitter:
             running, pitches = self._stage_task(
                 q, position, before, tiles[position], running, pitches, operand, target, second=second
             )
-        self.rows.next_step()
-        self._store(q, boxes, running, pitches)
-        return self.rows.step - 1
+        return running, pitches
 
     def _next_stage(self, started: int, stored: int) -> None:
         """A step for a stage; the first one waits for an earlier store, too."""
         first = self.rows.step == started
-        self.rows.next_step((started, stored) if first else None)
+        self.rows.next_step((*self.rows.behind, stored) if first else None)
 
     def _start(self, q: Array, boxes: Boxes, tile: int) -> tuple[Operand, tuple[Array, Array]]:
         if self.plan.on_mac_array:
@@ -528,7 +547,8 @@ class BlockEmitter:
             return np.dtype(np.int32)
         return self.plan.stages[position - 1].dtype if position else self.plan.first.dtype
 
-    def _store(self, q: Array, boxes: Boxes, running: Operand, pitches: tuple[Array, Array]) -> None:
+    def store(self, q: Array, boxes: Boxes, running: Operand, pitches: tuple[Array, Array]) -> None:
+        """Sends results to the map, in the open step."""
         view = self.plan.view
         tiles = Tiles(boxes, running[0], running[1], pitches[0], pitches[1])
         found = overlap(tiles, self.output.segments(view), view, self.output.itemsize, load=False)

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from ...ir.dialects import quant
 from ...passes.tile.demand import FILTER_GROUP, Tile
-from ...passes.tile.geometry import MAC_ROW_BYTES, Plan
+from ...passes.tile.geometry import MAC_ROW_BYTES, Plan, core_extent
 from ...runtime.spinn2.clocks import Clocks
-from .teams import TeamSplit
+from .teams import TeamTable
 
 Array = NDArray[Any]
 
-WAY = 6.5
-"""Routers on an average way through the mesh."""
+WAY = 4.5
+"""Routers on an average way from a map to those who read it."""
 NEAR_WAY = 2.5
 """Routers on a way between neighbours."""
 SPLIT_RING = 1.5
@@ -32,17 +32,13 @@ class LayerCost:
 
     plan: Plan
     clocks: Clocks
+    way: float = WAY
+    """Routers on an average way from a map to those who read it."""
 
-    def core_extent(self, rows: Array, columns: Array) -> tuple[Array, Array]:
-        """Rows and columns of the first stage's result under so many of the block's result."""
-        for stage in self.plan.stages[1:]:
-            rows, columns = rows * stage.window.stride[0], columns * stage.window.stride[1]
-        return rows, columns
-
-    def mac(self, channels: Array, rows: Array, columns: Array) -> Array:
-        """MAC array clocks of a piece."""
+    def mac(self, channels: Array, rows: Array, columns: Array, chunks: Array | int = 1) -> Array:
+        """MAC array clocks of a piece whose input comes in so many chunks."""
         plan, mac = self.plan, self.clocks.mac
-        height, width = self.core_extent(rows, columns)
+        height, width = core_extent(self.plan, rows, columns)
         window = plan.stages[0].window
         if window.stride[0] not in mac.conv_strides:
             height = (height - 1) * window.stride[0] + 1
@@ -55,14 +51,20 @@ class LayerCost:
         stall = mac.conv_1x1_stall if taps == 1 else mac.conv_stall
         depth = taps * (plan.reduction if plan.core == "conv" else 1) * step
         lines = mac.rows if plan.core == "conv" else 1
-        return passes * -(-width // mac.columns) * depth * stall + passes * lines * -(-width // 4) + mac.task_clocks
+        results = passes * lines * -(-width // 4) + mac.task_clocks
+        return passes * -(-width // mac.columns) * depth * stall + results * chunks
+
+    def added(self, channels: Array, rows: Array, columns: Array) -> Array:
+        """ARM clocks for adding partial sums of a piece once."""
+        height, width = core_extent(self.plan, rows, columns)
+        return channels * height * width * self.clocks.arm.add
 
     def arm(self, channels: Array, rows: Array, columns: Array) -> Array:
         """ARM clocks of a piece, padding left out."""
         arm = self.clocks.arm
         total = np.zeros(np.broadcast(channels, rows, columns).shape)
         outputs = channels * rows * columns
-        height, width = self.core_extent(rows, columns)
+        height, width = core_extent(self.plan, rows, columns)
         inside = channels * height * width
         pooled = False
         for stage in self.plan.stages:
@@ -95,41 +97,43 @@ class LayerCost:
     def tile_bytes(self, rows: Array, columns: Array) -> Array:
         """Bytes of the input tile under a piece."""
         plan, window = self.plan, self.plan.stages[0].window
-        height, width = self.core_extent(rows, columns)
+        height, width = core_extent(self.plan, rows, columns)
         tall = (height - 1) * window.stride[0] + window.extent(0)
         wide = ((width - 1) * window.stride[1] + window.extent(1)) * plan.first.dtype.itemsize
         depth = plan.reduction if plan.core == "conv" else 1
         return depth * tall * -(-wide // MAC_ROW_BYTES) * MAC_ROW_BYTES
 
-    def teams(self, split: TeamSplit) -> float:
-        """Clocks of a convolution dealt to teams, when everything overlaps that can."""
-        plan, clocks = self.plan, self.clocks
-        channels, rows, columns = (np.asarray(each, np.float64) for each in split.tile[:3])
-        parts = -(-plan.view.channels // split.tile[0])
-        share = -(-parts // split.teams)
-        waves = split.waves(plan)
-        rounds = waves * share
-        mac, arm = float(self.mac(channels, rows, columns)), float(self.arm(channels, rows, columns))
-        packets = float(self.tile_bytes(rows, columns)) / clocks.noc.packet_bytes
-        taps = plan.stages[0].window.kernel[0] * plan.stages[0].window.kernel[1]
-        part = split.tile[0] * plan.reduction * taps * plan.weight.itemsize / clocks.noc.packet_bytes
-        groups = -(-share // split.sharing)
-        loads = groups * (1 if groups <= split.weight_slots else waves)
-        working = split.members * split.teams
-        per_clock = clocks.noc.packets / clocks.noc.clocks * clocks.noc.routers
-        fetched = (
-            mac / (clocks.mac.conv_1x1_stall if taps == 1 else clocks.mac.conv_stall) / clocks.mac.weight_request_clocks
-        )
+    def teams(self, table: TeamTable) -> Array:
+        """Clocks of a convolution dealt to teams in many ways, when everything overlaps that can."""
+        plan, noc, dram = self.plan, self.clocks.noc, self.clocks.dram
+        channels, rows, columns, chunk = table.tile.astype(np.float64).T
+        chunks, waves, rounds = table.chunks, table.waves, table.waves * table.share * table.chunks
+        mac = self.mac(channels, rows, columns, chunks) / chunks
+        arm = (self.arm(channels, rows, columns) + self.added(channels, rows, columns) * (chunks - 1)) / chunks
+        packets = self.tile_bytes(rows, columns) / noc.packet_bytes / chunks
+        window = plan.stages[0].window
+        taps = window.kernel[0] * window.kernel[1]
+        part = channels * chunk * taps * plan.weight.itemsize / noc.packet_bytes
+        groups = -(-table.share // table.sharing) * chunks
+        loads = groups * np.where(groups <= table.weight_slots, 1, waves)
+        working = table.members * table.teams
+        per_clock = noc.packets / noc.clocks * noc.routers
+        stall = self.clocks.mac.conv_1x1_stall if taps == 1 else self.clocks.mac.conv_stall
         # Where neighbours sit in two QPEs, what they lend each other passes both routers.
-        fetched *= SPLIT_RING if split.members % split.sharing else 1
-        noc = working * (waves * packets * WAY + loads * part * NEAR_WAY + 2 * rounds * fetched) / per_clock
-        dram = parts * part * clocks.noc.packet_bytes * (loads / groups) / clocks.dram.bytes * clocks.dram.clocks
-        dram /= clocks.dram.ports
-        rings = -(-split.members // split.sharing)
-        handed_on = loads * rings * (part + STEP_CLOCKS)
-        through = max(rounds * mac, rounds * arm, noc, dram, waves * packets + loads * part, handed_on)
-        start = max(packets, working * packets * WAY / per_clock)
-        return through + start + arm + STEP_CLOCKS * (rounds + loads)
+        ring = np.where(table.members % table.sharing, SPLIT_RING, 1.0)
+        fetched = mac / stall / self.clocks.mac.weight_request_clocks * ring
+        moved = (
+            working * (waves * chunks * packets * self.way + loads * part * NEAR_WAY + 2 * rounds * fetched) / per_clock
+        )
+        parts = -(-plan.view.channels // table.tile[:, 0])
+        loaded = parts * chunks * part * noc.packet_bytes * (loads / groups)
+        loaded *= dram.clocks / (dram.bytes * dram.ports)
+        hops = -(-table.members // table.sharing) // 2 + 1
+        handed_on = loads * hops * (part + STEP_CLOCKS)
+        taken = waves * chunks * packets + loads * part
+        through = np.maximum.reduce([rounds * mac, rounds * arm, moved, loaded, taken, handed_on])
+        start = np.maximum(packets, working * packets * self.way / per_clock)
+        return np.asarray(through + start + arm + STEP_CLOCKS * (rounds + loads))
 
     def waves(self, tile: Tile, elements: int) -> float:
         """Clocks of a block whose pieces are dealt one by one."""
@@ -147,6 +151,6 @@ class LayerCost:
         depth = 1.0 if plan.core == "conv" else float(channels)
         packets = depth * float(self.tile_bytes(rows, columns)) / clocks.noc.packet_bytes
         per_clock = clocks.noc.packets / clocks.noc.clocks * clocks.noc.routers
-        noc = pieces * packets * WAY / per_clock
+        noc = pieces * packets * self.way / per_clock
         through = max(rounds * mac, rounds * arm, rounds * packets, noc)
         return through + packets + mac + arm + STEP_CLOCKS * rounds

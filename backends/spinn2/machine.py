@@ -6,10 +6,11 @@ Memories are numbered as in the program tables: first the data SRAM of each PE, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import attrs
 from attrs import frozen
 
 from ...ir.diagnostics import UsageError
@@ -19,6 +20,23 @@ __all__ = ["Machine", "Qpe", "load_machine", "machine_names", "machine_text", "p
 
 LARGEST_MEMORIES = 0xFFFF
 """The program tables number memories in 16 bits."""
+
+USUAL: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("pe", "clock_hz"): (1e6, 1e11),
+    ("noc", "clock_hz"): (1e6, 1e11),
+    ("dram", "bytes_per_second"): (1e6, 1e14),
+    ("host", "setup_seconds"): (0, 10),
+    ("host", "layer_seconds"): (0, 10),
+    ("host", "cleanup_seconds"): (0, 10),
+    ("energy", "mac_joules"): (0, 1e-6),
+    ("energy", "arm_clock_joules"): (0, 1e-6),
+    ("energy", "dram_byte_joules"): (0, 1e-6),
+    ("energy", "idle_watts"): (0, 1e4),
+}
+"""Values beyond these are in another unit than the key says: MHz, GB, microseconds, picojoules, milliwatts."""
+
+LARGEST_SRAM = 1 << 31
+"""Addresses are kept in 32 bits."""
 
 PRESETS = Presets(__package__ or "")
 
@@ -308,7 +326,9 @@ def parse_machine(text: str, name: str) -> Machine:
     values, file = parse_toml(text, name)
     machine = file.read(Machine, values, ())
     if machine is not None:
+        _check_units(machine, file)
         _check_sizes(machine, file)
+        _check_mac_array(machine.mac_array, file)
         _check_positions(machine, file)
         _check_floor_plan(machine, file)
     if machine is None or file.problems:
@@ -316,10 +336,33 @@ def parse_machine(text: str, name: str) -> Machine:
     return machine
 
 
+def _check_units(machine: Machine, file: TomlFile) -> None:
+    for (table, key), (least, most) in USUAL.items():
+        value = getattr(getattr(machine, table), key)
+        if not least <= value <= most:
+            unit = key.rsplit("_", 1)[-1]
+            _impossible(file, (table, key), f"{value:g}", f"{least:g} to {most:g}: the unit is {unit}")
+
+
+def _check_mac_array(array: MacArray, file: TomlFile) -> None:
+    """What the compiler and the executor take for granted of the array."""
+    for key in [each.name for each in attrs.fields(MacArray) if each.name.endswith("_per_ideal_clock")]:
+        if getattr(array, key) < 1:
+            _impossible(file, ("mac_array", key), f"{getattr(array, key):g}", "at least 1: ideal clocks are the least")
+    if 1 not in array.conv_strides:
+        _impossible(file, ("mac_array", "conv_strides"), f"{list(array.conv_strides)}", "1 among others")
+    if 8 not in array.operand_bits:
+        _impossible(file, ("mac_array", "operand_bits"), f"{list(array.operand_bits)}", "8 among others")
+    if not 8 <= array.accumulator_bits <= 32:
+        _impossible(file, ("mac_array", "accumulator_bits"), f"{array.accumulator_bits}", "8 to 32")
+
+
 def _check_sizes(machine: Machine, file: TomlFile) -> None:
     pe = machine.pe
     if machine.memories > LARGEST_MEMORIES:
         _impossible(file, ("mesh",), f"{machine.memories} PEs and DRAM ports", f"at most {LARGEST_MEMORIES}")
+    if pe.sram_bytes > LARGEST_SRAM:
+        _impossible(file, ("pe", "sram_bytes"), f"{pe.sram_bytes}", f"at most {LARGEST_SRAM}")
     if pe.code_bytes + pe.data_bytes > pe.sram_bytes:
         found = f"{pe.code_bytes} + {pe.data_bytes} bytes"
         _impossible(file, ("pe", "data_bytes"), found, f"code and data in {pe.sram_bytes} bytes of SRAM")

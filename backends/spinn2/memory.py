@@ -35,31 +35,55 @@ class Dram:
         return self._turn
 
 
+@define(eq=False)
+class Region:
+    """Bytes from `address` to `end` of every PE, taken from time `first` to `last`."""
+
+    address: int
+    end: int
+    first: int
+    last: int
+
+    def meets(self, address: int, end: int, first: int, last: int) -> bool:
+        """Whether some byte is taken at some time by both."""
+        return self.address < end and address < self.end and self.first <= last and first <= self.last
+
+
 @define
 class Storage:
     """Regions by live range: one address range that is the same in every PE."""
 
     capacity: int
-    _taken: list[tuple[int, int, int, int]] = field(factory=list)  # address, end, first, last
+    _taken: list[Region] = field(factory=list)
 
-    def take(self, size: int, first: int, last: int, *, high: bool = False) -> int | None:
-        """The lowest (or, with `high`, highest) address where `size` bytes are free from time `first` to `last`.
+    def take(self, size: int, first: int, last: int, *, high: bool = False) -> Region | None:
+        """The lowest (or, with `high`, highest) region where `size` bytes are free from time `first` to `last`.
 
         None when there is none.
         """
         size = -(-size // LINE) * LINE
         found: int | None = None
         start = 0
-        busy = sorted(entry[:2] for entry in self._taken if entry[2] <= last and first <= entry[3])
+        busy = sorted((each.address, each.end) for each in self._taken if each.first <= last and first <= each.last)
         for low, end in [*busy, (self.capacity // LINE * LINE, 0)]:
             if low - start >= size:
                 found = low - size if high else start
                 if not high:
                     break
             start = max(start, end)
-        if found is not None:
-            self._taken.append((found, found + size, first, last))
-        return found
+        if found is None:
+            return None
+        self._taken.append(Region(found, found + size, first, last))
+        return self._taken[-1]
+
+    def stretch(self, region: Region, first: int) -> bool:
+        """Lets a region begin at time `first`, if its bytes are free until then; says whether it does."""
+        if first < 0 or any(
+            each is not region and each.meets(region.address, region.end, first, region.first) for each in self._taken
+        ):
+            return False
+        region.first = min(first, region.first)
+        return True
 
     def mark(self) -> int:
         """What `release` takes to forget all regions from here on."""

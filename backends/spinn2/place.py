@@ -55,7 +55,7 @@ class Placement:
     def held(self, view: View, itemsize: int) -> FeatureMap:
         """A new map in SRAM or, where there is no room, behind the DRAM ports."""
         found = _in_storage(self, view, itemsize, 0, 0) if not view.minor else None
-        return found if found is not None else _in_bands(self, view, itemsize)
+        return found if found is not None else _in_bands(self, view, itemsize, narrow=self.spread)
 
     def map_of(self, value: Value) -> FeatureMap:
         """The map of a value that has been placed."""
@@ -114,8 +114,13 @@ def place_maps(
     order = turns(main)
     shared = {alias.base for alias in placement.aliases.values()} | set(placement.aliases)
     values = [*main.body.arguments, *(result for op in main.body.ops for result in op.results)]
+    heirs = {} if placement.spread or not keep_on_chip else find_heirs(main, plans, shared)
+    replaced = {heir: value for value, heir in heirs.items()}
     for value in values:
         if value in placement.aliases or not _needs_memory(value):
+            continue
+        if value in replaced:
+            placement.maps[value] = placement.maps[replaced[value]]
             continue
         view = None if value in shared else _common_view(value, plans)
         kind = storage_dtype(value)
@@ -125,13 +130,14 @@ def place_maps(
             last = max(
                 (
                     2 * order[user] - (not placement.spread and _loads_first(value, user, plans, elements))
-                    for user in value.users
+                    for each in _line(value, heirs)
+                    for user in each.users
                 ),
                 default=first,
             )
             found = _in_storage(placement, view, kind.itemsize, first, last)
         if found is None and view is not None:
-            found = _in_bands(placement, view, kind.itemsize)
+            found = _in_bands(placement, view, kind.itemsize, narrow=placement.spread or not keep_on_chip)
         if found is None:
             found = _whole(placement, value.tensor.size, kind.itemsize)
         placement.maps[value] = found
@@ -143,6 +149,38 @@ def place_maps(
                 raise ValueError(f"{value} shares the memory of a banded map")
             item = storage_dtype(value).itemsize
             placement.maps[value] = FeatureMap(item, value.tensor.size, (whole[0], whole[1] + offset))
+
+
+def find_heirs(main: FuncOp, plans: dict[Operation, Plan], shared: set[Value]) -> dict[Value, Value]:
+    """For a map that a block adds to its own result, element by element, and that nobody reads later: that result.
+
+    It can be written where the map lies, as each piece of the block reads just what it replaces.
+    """
+    order = {op: number for number, op in enumerate(main.body.ops)}
+    heirs: dict[Value, Value] = {}
+    for op, plan in plans.items():
+        result = op.results[0]
+        for number, stage in enumerate(plan.stages):
+            if stage.source is None:
+                continue
+            value = plan.block.inputs[stage.source.index]
+            same = all(each.view == stage.source.view for each in plan.stages[number:])
+            alike = same and stage.source.dtype == plan.stages[-1].dtype and not any(stage.source.repeated)
+            alone = plan.block.inputs.count(value) == 1 and isinstance(value.owner, BlockOp)
+            last = all(user is op or order.get(user, len(order)) < order[op] for user in value.users)
+            known = _common_view(value, plans) == _common_view(result, plans) == stage.source.view
+            if alike and alone and last and known and value not in heirs and not {value, result} & shared:
+                heirs[value] = result
+                break
+    return heirs
+
+
+def _line(value: Value, heirs: dict[Value, Value]) -> list[Value]:
+    """A value and all that follow it in its place."""
+    found = [value]
+    while found[-1] in heirs:
+        found.append(heirs[found[-1]])
+    return found
 
 
 def _loads_first(value: Value, user: Operation, plans: dict[Operation, Plan], elements: int) -> bool:
@@ -211,9 +249,10 @@ def _in_storage(placement: Placement, view: View, itemsize: int, first: int, las
     room = int(align(int(size.max()), MAC_ROW_BYTES))
     total = room * (int(slot.max()) + 1)
     mark = placement.storage.mark()
-    address = placement.storage.take(total, first, last)
-    if address is None:
+    region = placement.storage.take(total, first, last)
+    if region is None:
         return None
+    address = region.address
     if placement.map_bytes is not None and address + total > placement.map_bytes:
         placement.storage.release(mark)
         return None
@@ -248,10 +287,10 @@ def _channel_bands(view: View, count: int) -> Array:
     return np.stack([low, np.minimum(low + each, view.channels)], axis=1)
 
 
-def _in_bands(placement: Placement, view: View, itemsize: int) -> FeatureMap:
-    """Bands of rows behind all DRAM ports: one for each port or, of a spread map, narrow ones in turn."""
+def _in_bands(placement: Placement, view: View, itemsize: int, *, narrow: bool) -> FeatureMap:
+    """Bands of rows behind all DRAM ports: one for each port or narrow ones in turn."""
     ports = placement.dram.ports
-    if placement.spread:
+    if narrow:
         boxes, port, _ = _dealt(view, ports, 1)
     else:
         boxes = _grid(view, bands(view, ports), np.array([[0, view.channels]]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...ir.dialects.spinn2_tables import Phase
 from ...passes.tile.geometry import grid_bounds, stage_boxes
-from ...passes.tile.rotation import Rotation, plan_rotation, power_at_least
+from ...passes.tile.rotation import Places, Rotation, plan_rotation, power_at_least
 from .constants import Records, part_records
 from .emit import BlockEmitter
 from .waves import channel_parts, result_grid
@@ -21,13 +21,16 @@ from .waves import channel_parts, result_grid
 Array = NDArray[Any]
 
 
-def schedule_reuse(emitter: BlockEmitter, per_qpe: int, per_double_block: int) -> None:
-    """All pieces of a convolution without groups, on the greatest power of two of PEs that there are."""
+def schedule_reuse(emitter: BlockEmitter, places: Places, ports: Array) -> None:
+    """All pieces of a convolution without groups, on the greatest power of two of PEs that there are.
+
+    `ports` are the DRAM ports of the double blocks of all PEs: weights lie behind the one that is to load them.
+    """
     plan, rows = emitter.plan, emitter.rows
     boxes, part = result_grid(plan, emitter.tile)
     parts = channel_parts(boxes, part)
     spatial = boxes[part == 0]
-    rotation = plan_rotation(len(spatial), len(parts), len(emitter.pes), per_qpe, per_double_block)
+    rotation = plan_rotation(len(spatial), len(parts), len(emitter.pes), places)
     reduction = grid_bounds(plan.reduction, plan.reduction)
     found = part_records(
         rows,
@@ -38,6 +41,7 @@ def schedule_reuse(emitter: BlockEmitter, per_qpe: int, per_double_block: int) -
         parts,
         np.repeat(reduction, len(parts), axis=0),
         weights=True,
+        ports=ports[np.resize(_owners(rotation, places), len(parts))],
     )
     q = np.arange(rotation.elements)
     place, team = q % rotation.group, q // rotation.group
@@ -46,9 +50,9 @@ def schedule_reuse(emitter: BlockEmitter, per_qpe: int, per_double_block: int) -
     for first_tile in range(0, len(spatial), rotation.tiles * rotation.teams):
         tile = first_tile + team * rotation.tiles + rotation.tile_of(place)
         busy = (rotation.tile_of(place) < rotation.tiles) & (tile < len(spatial))
-        _load_tiles(emitter, spatial, tile, np.flatnonzero(busy), parts[0], per_double_block)
+        _load_tiles(emitter, spatial, tile, np.flatnonzero(busy), parts[0], places.per_double_block)
         for first_part in range(0, len(parts), rotation.group):
-            _load_parts(emitter, found, rotation, first_part, len(parts), per_qpe)
+            _load_parts(emitter, found, rotation, first_part, len(parts), places)
             _rotate(emitter, found, rotation, first_part, parts, spatial, tile, busy)
 
 
@@ -84,28 +88,53 @@ def _with_part(boxes: Array, channels: Array) -> Array:
     return changed
 
 
+def _owners(rotation: Rotation, places: Places) -> Array:
+    """The element that takes the part of each place from DRAM: QPEs in turn from all double blocks."""
+    place = np.arange(rotation.group)
+    qpe = place // places.per_qpe
+    per_double_block = max(places.per_double_block // rotation.group, 1)
+    apart = max(rotation.teams // per_double_block, 1)
+    team = qpe % apart * per_double_block + qpe // apart % per_double_block
+    return np.asarray(team % rotation.teams * rotation.group + place)
+
+
 def _load_parts(
-    emitter: BlockEmitter, found: Records, rotation: Rotation, first_part: int, total: int, per_qpe: int
+    emitter: BlockEmitter, found: Records, rotation: Rotation, first_part: int, total: int, places: Places
 ) -> None:
     """Each part comes from DRAM once; then the number of teams that have it doubles with every step.
 
-    Every other QPE's parts come while those of the others are copied on.
+    One element of each QPE after the other gets its part, and hands it on a first time while the others' parts come.
     """
-    lead = np.arange(min(rotation.group, total - first_part))
-    second = lead // per_qpe % 2 == 1
-    halves = [lead[~second], lead[second]] if rotation.teams > 1 and second.any() else [lead]
-    levels = power_at_least(rotation.teams).bit_length() - 1
-    for step in range(len(halves) + levels):
-        emitter.rows.next_step()
-        for number, half in enumerate(halves):
-            if step == number:
-                emitter.load_records(half, found, first_part + half, 0)
-            elif 0 < step - number <= levels:
-                apart = rotation.teams >> (step - number)
-                team = np.arange(0, rotation.teams, 2 * apart)
-                source = (team[:, None] * rotation.group + half).reshape(-1)
-                size = np.tile(found.size[first_part + half], len(team))
-                emitter.copy_slots(source, source + apart * rotation.group, size, 0, 0, Phase.WEIGHTS)
+    owner = _owners(rotation, places)[: total - first_part]
+    place = np.arange(len(owner))
+    team = owner // rotation.group
+    size = found.size[first_part + place]
+    start, rows = (emitter.rows.step,), emitter.rows
+    apart = rotation.teams // 2
+
+    def hand_on(here: Array, holders: Array) -> None:
+        giver = (team[here] ^ holders[:, None]).reshape(-1)
+        at = np.tile(place[here], len(holders))
+        sizes = np.tile(size[here], len(holders))
+        group = rotation.group
+        emitter.copy_slots(giver * group + at, (giver ^ apart) * group + at, sizes, 0, 0, Phase.WEIGHTS)
+
+    chunks = [place[place % places.per_qpe == index] for index in range(min(places.per_qpe, len(place)))]
+    loaded = []
+    for chunk in chunks:
+        loaded.append(rows.next_step(start))
+        emitter.load_records(owner[chunk], found, first_part + chunk, 0)
+    if not apart:
+        rows.follow(loaded)
+        return
+    handed = []
+    for chunk, step in zip(chunks, loaded, strict=True):
+        handed.append(rows.next_step((step,)))
+        hand_on(chunk, np.zeros(1, np.int64))
+    rows.follow(handed)
+    while apart := apart // 2:
+        rows.next_step()
+        hand_on(place, np.arange(0, rotation.teams, 2 * apart))
 
 
 def _rotate(
@@ -122,6 +151,7 @@ def _rotate(
     plan, rows = emitter.plan, emitter.rows
     q = np.arange(rotation.elements)
     place, base = q % rotation.group, q - q % rotation.group
+    replacing = any(held is emitter.output for held in emitter.inputs)
     slot = 0
     computed = stored = 0
     for moved in range(rotation.moves):
@@ -137,8 +167,8 @@ def _rotate(
             holder, index = (base + source)[active], number[active]
             pieces = _with_part(spatial[tile[active]], parts[index])
             buffer, address = emitter.slots[slot]
-            # The next sums may begin while the last results are still on their way.
-            rows.next_step((computed,) if computed else None)
+            # The next sums may begin while the last results are still on their way, unless these replace what is read.
+            rows.next_step((computed, stored) if computed and replacing else (computed,) if computed else None)
             emitter.load_sources(active, pieces)
             core = stage_boxes(plan, pieces)[0]
             whole = np.broadcast_to(np.array([0, plan.reduction]), (len(active), 2))
@@ -150,11 +180,11 @@ def _rotate(
 def _migrate(
     emitter: BlockEmitter, found: Records, rotation: Rotation, first_part: int, total: int, moved: int, slot: int
 ) -> None:
-    """Every PE takes over the part of the PE `stride` places on, into its other weight slot."""
+    """Every PE takes over the part of the PE next to it on the ring, into its other weight slot."""
     q = np.arange(rotation.elements)
     place, base = q % rotation.group, q - q % rotation.group
     number = first_part + rotation.part_at(place, moved)
     target = q[number < total]
-    source = (base + (place + rotation.stride) % rotation.group)[target]
+    source = (base + rotation.giver_of(place, moved))[target]
     emitter.rows.next_step()
     emitter.copy_slots(source, target, found.size[number[target]], slot, 1 - slot, Phase.MIGRATION)

@@ -55,13 +55,16 @@ def _distinct(rows: NDArray[np.void]) -> tuple[NDArray[np.void], Array]:
 class Rows:
     """The tables of a program while it is being scheduled.
 
-    `step` is the step that rows are added to; `next_step` opens another one. Rows of one step must not depend on each
-    other.
+    `step` is the step that rows are added to; `next_step` opens another one, which waits for those `behind` which it
+    comes. Rows of one step must not depend on each other.
     """
 
     def __init__(self, processing_elements: int) -> None:
         self.processing_elements = processing_elements
         self.step = 0
+        self.behind: tuple[int, ...] = ()
+        self._filled: set[int] = set()
+        self._waits_of: dict[int, tuple[int, ...]] = {0: ()}
         self._buffers: list[NDArray[np.void]] = []
         self._buffer_count = 0
         self._tasks: list[NDArray[np.void]] = []
@@ -74,16 +77,25 @@ class Rows:
         self._offset_count = 0
         self._waits: list[tuple[int, int]] = []
         self.arrays: list[Array] = []
+        self._numbers: dict[int, int] = {}
 
     def next_step(self, after: Iterable[int] | None = None) -> int:
         """Opens the next step and returns it.
 
-        It waits for the steps `after`, without them for the one before it; what those wait for has ended then, too.
+        It waits for the steps `after`, without them for the one before it; what those wait for has ended then, too. A
+        step without rows stands for those that it waits for.
         """
         self.step += 1
-        before = (self.step - 1,) if after is None else after
-        self._waits += [(each, self.step) for each in sorted(set(before)) if each]
+        named = self.behind if after is None else after
+        before = {real for each in named for real in ((each,) if each in self._filled else self._waits_of[each])}
+        self._waits_of[self.step] = tuple(sorted(before))
+        self._waits += [(each, self.step) for each in self._waits_of[self.step]]
+        self.behind = (self.step,)
         return self.step
+
+    def follow(self, steps: Iterable[int]) -> None:
+        """Lets the next step wait for `steps` instead of the one before it, unless it says what it waits for."""
+        self.behind = tuple(steps)
 
     def buffers(self, memory: Array, kind: BufferKind, layer: int, address: Column, size: Column) -> Array:
         """Adds buffers; returns their numbers."""
@@ -101,6 +113,8 @@ class Rows:
         """Adds tasks to the open step; `operands` are the columns a, a_address, b, ... of those that exist."""
         columns: dict[str, Column] = {"a": NO_BUFFER, "b": NO_BUFFER, "p": NO_BUFFER, "y": NO_BUFFER, **operands}
         columns |= {"step": self.step, "layer": layer, "pe": pe, "phase": int(phase)}
+        if len(pe):
+            self._filled.add(self.step)
         self._tasks.append(records(TASK, len(pe), columns))
         self._shapes.append(shapes)
 
@@ -124,13 +138,17 @@ class Rows:
             "src_address": src_address,
             "dst_address": dst_address,
         }
+        if len(boxes):
+            self._filled.add(self.step)
         self._transfers.append(records(TRANSFER, len(boxes), columns))
         self._boxes.append(boxes)
 
     def array(self, values: Array) -> int:
-        """Adds a constant array; returns its number."""
-        self.arrays.append(values)
-        return len(self.arrays) - 1
+        """Adds a constant array, once; returns its number."""
+        number = self._numbers.setdefault(id(values), len(self.arrays))
+        if number == len(self.arrays):
+            self.arrays.append(values)
+        return number
 
     def constants(self, buffer: Column, address: Array, array: int, packing: Packing, spans: Array) -> None:
         """Adds constants that the host lays out at `address`; `spans` is [n, 4]: o0, o1, c0, c1."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...ir.clone import clone_module
 from ...ir.core import Operation, Value
 from ...ir.diagnostics import Diagnostic, DoesNotFit, ModelError, UsageError
 from ...ir.dialects import nn
@@ -14,10 +17,14 @@ from ...ir.dialects.builtin import ConstantOp, FuncOp, ModuleOp, ReturnOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp, StorageCastOp
 from ...ir.dialects.spinn2_tables import Packing
 from ...ir.dialects.tile import BlockOp
+from ...ir.rewriter import Rewriter
+from ...ir.spec import INTS
 from ...passes.tile.demand import Tile, demand
 from ...passes.tile.geometry import MAC_ROW_BYTES, Plan, align, plan_block
-from ...passes.tile.split_layers import uses_reuse
+from ...passes.tile.rotation import places_of
+from ...passes.tile.split_layers import SplitLayers, uses_reuse, weight_slots
 from ...runtime.spinn2.program import Program
+from ...runtime.spinn2.timer import time_program
 from .clocks import clocks_of
 from .dense import schedule_dense
 from .emit import BlockEmitter
@@ -25,11 +32,13 @@ from .layout import inputs_of, schedule_layout
 from .machine import Machine
 from .maps import FeatureMap
 from .memory import Dram, Storage
-from .optimize import Layer, Optimizer, snake
+from .optimize import Layer, Optimizer, Tactics
 from .order import dataflow_order
+from .pieces import schedule_pieces
 from .place import Placement, place_maps, resolve, turns
 from .reuse import schedule_reuse
 from .rows import Rows, program_of
+from .splits import Splits, snake
 from .waves import schedule_waves
 
 Array = NDArray[Any]
@@ -37,8 +46,24 @@ Array = NDArray[Any]
 MAPPINGS = ("optimized", "kelber2020", "baseline")
 
 
-EFFORT = (0, 1, 6, 24)
+EFFORT = (0, 0, 0, 2)
 """How many splits of each kind of layer `optimized` times at the levels -O0 to -O3."""
+TACTICS = (
+    Tactics(0.25, apart=False, way=6.5),
+    Tactics(0.75, apart=True, way=5.0),
+    Tactics(0.33, apart=False, way=6.5),
+    Tactics(0.65, apart=True, way=4.5),
+    Tactics(0.75, apart=False, way=4.5),
+    Tactics(0.5, apart=True, way=4.5),
+    Tactics(0.4, apart=False, way=6.5),
+    Tactics(0.3, apart=False, way=5.5),
+)
+TRIES = (1, 2, 3, 8)
+"""How many TACTICS are tried at the levels -O0 to -O3."""
+LIKE_PAPER = 1.6
+"""A program of the mapping kelber2020 that is so many times slower may gain from a better order, and is tried."""
+WIDE_SUM_BITS = 32
+"""Bits of the sums of 16 bit products."""
 WITHOUT_ROWS = (nn.ReshapeOp, StorageCastOp, ConstantOp, QuantizeOp, DequantizeOp, ReturnOp)
 """Operations that cost nothing on the machine: they are no layer."""
 
@@ -54,6 +79,12 @@ def storage_elements(machine: Machine) -> Array:
     """[storage QPEs, PEs of each]: numbers of the PEs that keep maps."""
     per_qpe = range(machine.mesh.pes_per_qpe)
     return np.array([[machine.pe_of(qpe, i) for i in per_qpe] for qpe in machine.floor_plan.storage_qpes])
+
+
+def quadrants(machine: Machine) -> list[Array]:
+    """The PEs nearest to each DRAM port."""
+    port = np.repeat([machine.nearest_port(qpe) for qpe in machine.qpes], machine.mesh.pes_per_qpe)
+    return [np.flatnonzero(port == each) for each in np.unique(port)]
 
 
 def schedule(module: ModuleOp, machine: Machine, mapping: str, level: int = 2) -> Program:
@@ -72,38 +103,108 @@ def schedule(module: ModuleOp, machine: Machine, mapping: str, level: int = 2) -
         )
     if mapping != "optimized":
         return _attempt(module, machine, mapping)
-    # Maps that stay on the chip leave layers less room: where that is too little, fewer stay.
+    return _optimized(module, machine, level)
+
+
+def _optimized(module: ModuleOp, machine: Machine, level: int) -> Program:
+    """The fastest of some programs, among them that of the mapping kelber2020."""
+    clocks = clocks_of(machine)
+    splits = Splits.of(machine, clocks, EFFORT[level])
+    problems: list[DoesNotFit] = []
+    found: list[tuple[int, Program]] = []
+
+    def consider(build: Callable[[], Program]) -> tuple[int, Program] | None:
+        try:
+            program = build()
+        except DoesNotFit as error:
+            problems.append(error)
+            return None
+        found.append((time_program(program, clocks).total_clocks, program))
+        return found[-1]
+
+    for tactics in TACTICS[: TRIES[level]]:
+        consider(partial(_in_order, module, machine, splits, tactics, urgency=level > 0))
+    paper = consider(partial(_paper_program, module, machine))
+    if not found:
+        raise problems[0]
+    if paper is not None and paper[0] <= LIKE_PAPER * min(total for total, _ in found):
+        consider(partial(dataflow_order, paper[1], clocks, urgency=level > 0))
+    return min(found, key=lambda each: each[0])[1]
+
+
+def _in_order(module: ModuleOp, machine: Machine, splits: Splits, tactics: Tactics, *, urgency: bool) -> Program:
+    return dataflow_order(_with_fewer_maps(module, machine, splits, tactics), splits.clocks, urgency=urgency)
+
+
+def _with_fewer_maps(module: ModuleOp, machine: Machine, splits: Splits, tactics: Tactics) -> Program:
+    """Maps that stay on the chip leave layers less room: where that is too little, fewer stay."""
     whole = machine.pe.data_bytes
     for map_bytes in (whole, whole // 2, whole // 4):
         try:
-            return _attempt(module, machine, mapping, level, map_bytes)
+            return _attempt(module, machine, "optimized", splits, map_bytes, tactics)
         except DoesNotFit as error:
             if all(each.code != "SNC0454" for each in error.diagnostics):
                 raise
-    return _attempt(module, machine, mapping, level, 0)
+    return _attempt(module, machine, "optimized", splits, 0, tactics)
 
 
-def _attempt(module: ModuleOp, machine: Machine, mapping: str, level: int = 0, map_bytes: int | None = None) -> Program:
-    """A program whose maps take at most `map_bytes` of each PE (all that fits, if None)."""
+def _paper_program(module: ModuleOp, machine: Machine) -> Program:
+    """The program of the mapping kelber2020, whose layers are cut otherwise."""
+    copy = clone_module(module)
+    rewriter = Rewriter()
+    elements = len(compute_elements(machine, "kelber2020"))
+    for op in copy.main.body.ops:
+        if isinstance(op, BlockOp):
+            plan = plan_block(op)
+            bits = machine.mac_array.accumulator_bits if plan.first.dtype.itemsize == 1 else WIDE_SUM_BITS
+            split = SplitLayers(
+                sram_bytes=machine.pe.data_bytes,
+                elements=elements,
+                columns=machine.mac_array.columns,
+                accumulator_bits=bits,
+            )
+            try:
+                rewriter.set_attribute(op, "tile", INTS.encode(split.choose(plan)))
+            except ValueError as error:
+                raise DoesNotFit(
+                    Diagnostic(
+                        "SNC0440", "the layer cannot be cut into pieces", node=str(op.location), found=str(error)
+                    )
+                ) from None
+    return _attempt(copy, machine, "kelber2020")
+
+
+def _attempt(
+    module: ModuleOp,
+    machine: Machine,
+    mapping: str,
+    splits: Splits | None = None,
+    map_bytes: int | None = None,
+    tactics: Tactics = TACTICS[0],
+) -> Program:
+    """A program whose maps take at most `map_bytes` of each PE (all that fits, if None).
+
+    With `splits` it is an optimized one, by `tactics`.
+    """
     main = module.main
     rows = Rows(machine.processing_elements)
     dram = Dram(len(machine.dram.ports), machine.dram.capacity_bytes // len(machine.dram.ports))
-    spread = mapping == "optimized"
+    spread = splits is not None
     keepers = snake(machine)[None] if spread else storage_elements(machine)
     placement = Placement(rows, dram, keepers, Storage(machine.pe.data_bytes), spread, map_bytes)
     on_chip = mapping != "baseline"
-    clocks = clocks_of(machine)
-    optimizer = Optimizer.of(machine, clocks, placement, EFFORT[level]) if spread else None
+    optimizer = Optimizer(machine, placement, splits, tactics) if splits is not None else None
     plans: dict[Operation, Plan] = {op: plan_block(op) for op in main.body.ops if isinstance(op, BlockOp)}
     layers: list[str] = []
-    turn = turns(main)
     try:
         elements = compute_elements(machine, mapping)
         place_maps(main, plans, placement, keep_on_chip=on_chip, elements=len(elements))
+        if optimizer is not None:
+            optimizer.plan(_layers(main, plans, placement))
         for op in main.body.ops:
             if optimizer is not None and isinstance(op, BlockOp):
                 layers.append(str(op.location))
-                optimizer.schedule(_layer(op, plans[op], placement, len(layers) - 1, turn[op]))
+                optimizer.emit(len(layers) - 1)
             else:
                 _schedule_op(op, plans, placement, elements, layers, machine, on_chip=on_chip)
     except MemoryError as error:
@@ -119,13 +220,25 @@ def _attempt(module: ModuleOp, machine: Machine, mapping: str, level: int = 0, m
         ) from None
     _input_ports(main, placement)
     _output_ports(main.return_op, placement)
-    program = program_of(rows, dram, machine, layers)
-    return dataflow_order(program, clocks, urgency=level > 0) if spread else program
+    return program_of(rows, dram, machine, layers)
 
 
-def _layer(op: BlockOp, plan: Plan, placement: Placement, number: int, turn: int) -> Layer:
-    inputs = [placement.map_of(value) for value in op.inputs]
-    return Layer(plan, number, turn, inputs, placement.map_of(op.results[0]), str(op.location))
+def _layers(main: FuncOp, plans: dict[Operation, Plan], placement: Placement) -> list[Layer]:
+    """The blocks of a network; they share their numbers with the layout operations between them."""
+    turn = turns(main)
+    with_rows = [op for op in main.body.ops if not isinstance(op, WITHOUT_ROWS)]
+    return [
+        Layer(
+            plans[op],
+            number,
+            turn[op],
+            [placement.map_of(value) for value in op.inputs],
+            placement.map_of(op.results[0]),
+            str(op.location),
+        )
+        for number, op in enumerate(with_rows)
+        if isinstance(op, BlockOp)
+    ]
 
 
 def _schedule_op(
@@ -192,16 +305,20 @@ def _schedule_block(
         elements,
         [placement.map_of(value) for value in block.inputs],
         placement.map_of(block.results[0]),
-        weight_slots=2 if reuse or ahead else 1,
+        weight_slots=2 if ahead else weight_slots(plan, tile, len(elements)) if reuse else 1,
         tile_slots=2 if ahead else 1,
     )
     if plan.core == "matmul":
         schedule_dense(emitter)
     elif reuse:
-        per_qpe, floor = machine.mesh.pes_per_qpe, machine.floor_plan
-        schedule_reuse(emitter, per_qpe, per_qpe * floor.qpes_per_block * floor.blocks_per_double_block)
-    else:
+        floor = machine.floor_plan
+        places = places_of(machine.mesh.pes_per_qpe, floor.qpes_per_block, floor.blocks_per_double_block)
+        ports = np.array([each.dram_port for each in floor.double_blocks])
+        schedule_reuse(emitter, places, np.repeat(ports, len(elements) // len(ports)))
+    elif on_chip:
         schedule_waves(emitter)
+    else:
+        schedule_pieces(emitter, quadrants(machine))
 
 
 def _fits_twice(plan: Plan, tile: Tile, have: int) -> bool:

@@ -1,12 +1,15 @@
 """Convolutions by teams: each team of processing elements holds all tiles of the input, and has a share of the filters.
 
 The members of a team that sit together in a QPE share filters: each holds one part of the weights and reads those of
-its neighbours over the NoC. A part comes from DRAM once for a team and is handed on from neighbours to neighbours. What
-may overlap is not said here: it follows from the bytes that steps share (see `order.py`).
+its neighbours over the NoC. A part comes from DRAM once for a team and is handed on from neighbours to neighbours. The
+input's channels may come in several chunks, so that tiles and parts are small and the first sums need the first
+channels only; each element then keeps partial sums for all of its share. What may overlap is not said here: it follows
+from the bytes that steps share (see `order.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...ir.dialects.spinn2_tables import BufferKind, Phase
 from ...passes.tile.demand import Tile
-from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, align, grid_bounds, stage_boxes
+from ...passes.tile.geometry import Boxes, Plan, grid_bounds, stage_boxes
 from .constants import Records, part_records
 from .emit import BlockEmitter
 
@@ -27,6 +30,8 @@ Array = NDArray[Any]
 class TeamSplit:
     """How a convolution is dealt: pieces of extent `tile`, `teams` teams of `members` PEs of which `sharing` neighbours
     hold different weights; places for tiles, parts of the weights and results in each PE.
+
+    A tile holds `tile[3]` channels of the input at a time, a part the weights of `tile[0]` filters for them.
     """
 
     tile: Tile
@@ -38,9 +43,81 @@ class TeamSplit:
     result_slots: int
     load_steps: int = 1
 
+    def chunks(self, plan: Plan) -> int:
+        """In how many chunks the input's channels come."""
+        return -(-plan.reduction // self.tile[3])
+
+    def share(self, plan: Plan) -> int:
+        """The most parts of the filters that one team has."""
+        parts = -(-plan.view.channels // self.tile[0])
+        return -(-parts // self.teams)
+
+    def partial_slots(self, plan: Plan) -> int:
+        """Places for partial sums in each PE."""
+        return self.share(plan) if self.chunks(plan) > 1 else 0
+
+    def home_slots(self, plan: Plan) -> int:
+        """Parts that each PE keeps for its team when all weights are at home."""
+        return -(-self.groups(plan) * self.sharing * self.chunks(plan) // self.members)
+
+    def groups(self, plan: Plan) -> int:
+        """In how many groups, one part for each of the neighbours that share, a team's parts come."""
+        return -(-self.share(plan) // self.sharing)
+
     def waves(self, plan: Plan) -> int:
         """How often a team takes new tiles."""
         return -(-tile_count(plan, self.tile) // self.members)
+
+
+RESULT_SLOTS = 2
+"""Places for results: one is written while the other is stored."""
+
+
+@frozen(eq=False)
+class TeamTable:
+    """Many splits as columns, int64[n] each but for `tile` [n, 4]; `bytes` are those of all their regions."""
+
+    tile: Array
+    members: Array
+    teams: Array
+    sharing: Array
+    tile_slots: Array
+    weight_slots: Array
+    load_steps: Array
+    share: Array
+    waves: Array
+    chunks: Array
+    bytes: Array
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        tile: Array,
+        members: Array,
+        teams: Array,
+        sharing: Array,
+        tile_slots: Array,
+        weight_slots: Array,
+        load_steps: Array,
+    ) -> TeamTable:
+        """The splits of a layer with the columns that follow from the others."""
+        view = plan.view
+        tiles, parts = -(-view.rows // tile[:, 1]) * -(-view.columns // tile[:, 2]), -(-view.channels // tile[:, 0])
+        share, waves, chunks = -(-parts // teams), -(-tiles // members), -(-plan.reduction // tile[:, 3])
+        nothing = np.zeros(len(tile), np.int64)
+        return cls(tile, members, teams, sharing, tile_slots, weight_slots, load_steps, share, waves, chunks, nothing)
+
+    def of_rows(self, chosen: Array) -> TeamTable:
+        """Some of the splits."""
+        return TeamTable(**{name: column[chosen] for name, column in attrs.asdict(self, recurse=False).items()})
+
+    def split(self, n: int) -> TeamSplit:
+        """Split `n`."""
+        channels, rows, columns, reduction = self.tile[n].tolist()
+        names = ("members", "teams", "sharing", "tile_slots", "weight_slots", "load_steps")
+        numbers = {name: int(getattr(self, name)[n]) for name in names}
+        return TeamSplit((channels, rows, columns, reduction), result_slots=RESULT_SLOTS, **numbers)
 
 
 def tile_count(plan: Plan, tile: Tile) -> int:
@@ -60,155 +137,228 @@ def spatial_tiles(plan: Plan, tile: Tile) -> Boxes:
 class _Deal:
     """Who computes what: PE q is member q % members of team q // members.
 
-    Shares of the teams differ by at most one part; part n is number `part_place[n]` of the share of `part_team[n]`.
+    Parts are dealt to the teams in turn, so that channels are finished from the first to the last and who reads the
+    result may load them meanwhile; part n is number `part_place[n]` of the share of `part_team[n]`.
     """
 
     def __init__(self, plan: Plan, split: TeamSplit) -> None:
         self.split = split
+        self.spans = grid_bounds(plan.reduction, split.tile[3])
         self.tiles = spatial_tiles(plan, split.tile)
         self.parts = grid_bounds(plan.view.channels, split.tile[0])
-        bounds = np.arange(split.teams + 1) * len(self.parts) // split.teams
-        number = np.arange(len(self.parts))
-        self.part_team = np.searchsorted(bounds, number, side="right") - 1
-        self.part_place = number - bounds[self.part_team]
+        self.part_place, self.part_team = np.divmod(np.arange(len(self.parts)), split.teams)
         self.q = np.arange(split.teams * split.members)
         self.member, self.team = self.q % split.members, self.q // split.members
-        self.low, self.count = bounds[:-1][self.team], np.diff(bounds)[self.team]
-        self.place = self.member % split.sharing
+        self.count = np.bincount(self.part_team, minlength=split.teams)[self.team]
+        self.place, self.ring = self.member % split.sharing, self.member // split.sharing
+        self.share, self.groups = split.share(plan), split.groups(plan)
 
     def tile_of(self, wave: int) -> Array:
         """The tile of each PE; len(tiles) or more where there is none."""
         return wave * self.split.members + self.member
+
+    def part(self, q: Array, place: Array) -> Array:
+        """The part that is number `place` of the share of the PEs `q`."""
+        return np.asarray(place * self.split.teams + self.team[q])
+
+    def origin(self, group: int, *, home: bool) -> int:
+        """The ring of neighbours of each team that fetches a group of parts for all: where they are at home."""
+        rings = max(self.split.members // self.split.sharing, 1)
+        return group % rings if home else rings // 2
 
     def held(self, group: int) -> Array:
         """How many parts of a group the neighbours of a PE hold together."""
         return np.clip(self.count - group * self.split.sharing, 0, self.split.sharing)
 
 
-def schedule_teams(emitter: BlockEmitter, split: TeamSplit, nearest: Array, home: int | None = None) -> None:
-    """All pieces of a convolution without groups whose sums are not cut; `nearest` is the DRAM port next to each PE.
+def schedule_teams(emitter: BlockEmitter, split: TeamSplit, nearest: Array, homes: Sequence[int] = ()) -> None:
+    """All pieces of a convolution without groups; `nearest` is the DRAM port next to each PE.
 
-    With an address `home` the weights come ahead of time: each PE keeps some parts there until they are wanted.
+    With addresses `homes` the weights come ahead of time: each PE keeps some parts there until they are wanted.
     """
-    plan, rows = emitter.plan, emitter.rows
-    deal = _Deal(plan, split)
-    reduction = np.broadcast_to(np.array([0, plan.reduction]), (len(deal.parts), 2))
-    found = part_records(
-        rows,
-        emitter.dram,
-        plan,
-        emitter.layer,
-        emitter.parameters,
-        deal.parts,
-        reduction,
-        weights=True,
-        ports=nearest[deal.part_team * split.members + deal.part_place % split.sharing],
-    )
-    source = found if home is None else _bring_home(emitter, deal, found, home)
-    groups = -(-int(deal.count.max()) // split.sharing)
-    resident = groups <= split.weight_slots
+    rows = emitter.rows
+    deal = _Deal(emitter.plan, split)
+    found = [_records(emitter, deal, chunk, nearest, home=bool(homes)) for chunk in range(len(deal.spans))]
+    source = _bring_home(emitter, deal, found, homes) if homes else found
+    parts = deal.groups * len(deal.spans)
+    resident = parts <= split.weight_slots
     rows.next_step()
     emitter.load_fixed(deal.q)
     turns = 0
-    for wave in range(split.waves(plan)):
+    for wave in range(split.waves(emitter.plan)):
         active = np.flatnonzero(deal.tile_of(wave) < len(deal.tiles))
-        _load_tiles(emitter, deal, active, wave)
-        for group in range(groups):
-            if wave == 0 or not resident:
-                _load_weights(emitter, deal, source, active, group, Phase.WEIGHTS if home is None else Phase.MIGRATION)
-            for turn in range(split.sharing):
-                _turn(emitter, deal, found, active, wave, group, turn, turns)
-                turns += 1
+        for chunk in range(len(deal.spans)):
+            place = wave * len(deal.spans) + chunk
+            _load_tiles(emitter, deal, active, wave, chunk, place % split.tile_slots)
+            for group in range(deal.groups):
+                slot = (place * deal.groups + group) % (parts if resident else split.weight_slots)
+                if wave == 0 or not resident:
+                    _load_weights(emitter, deal, source[chunk], active, chunk, group, slot, home=bool(homes))
+                for turn in range(split.sharing):
+                    work = _Turn(wave, chunk, group, turn, place % split.tile_slots, slot)
+                    emitter.use_set(turns)
+                    _turn(emitter, deal, found[chunk], active, work)
+                    turns += 1
 
 
-def _load_tiles(emitter: BlockEmitter, deal: _Deal, active: Array, wave: int) -> None:
+def _records(emitter: BlockEmitter, deal: _Deal, chunk: int, nearest: Array, *, home: bool) -> Records:
+    """The parts of the weights for a chunk of channels, those of the last chunk with the parameters behind them."""
+    split, last = deal.split, chunk == len(deal.spans) - 1
+    group = deal.part_place // split.sharing
+    if home:
+        q = _home_of(deal, chunk)[0]
+    else:
+        q = deal.part_team * split.members + deal.origin(0, home=False) * split.sharing
+        q += deal.part_place % split.sharing
+    return part_records(
+        emitter.rows,
+        emitter.dram,
+        emitter.plan,
+        emitter.layer,
+        emitter.parameters if last else [],
+        deal.parts,
+        np.broadcast_to(deal.spans[chunk], (len(deal.parts), 2)),
+        weights=True,
+        ports=_balanced(nearest[q], group, emitter.dram.ports),
+    )
+
+
+def _balanced(wanted: Array, group: Array, ports: int) -> Array:
+    """Ports as `wanted`, but of the parts of one group each port has its share and no more: others take over."""
+    count = np.bincount(group)[group]
+    quota = -(-count // ports)
+    order = np.lexsort([np.arange(len(wanted)), wanted, group])
+    key = group[order] * ports + wanted[order]
+    start = np.flatnonzero(np.diff(key, prepend=-1))
+    rank = np.empty(len(wanted), np.int64)
+    rank[order] = np.arange(len(key)) - np.repeat(start, np.diff(np.append(start, len(key))))
+    found = np.array(wanted, np.int64)
+    excess = np.flatnonzero(rank >= quota)
+    for each in np.unique(group[excess]).tolist():
+        mine, moved = group == each, excess[group[excess] == each]
+        free = np.maximum(quota[moved[0]] - np.bincount(wanted[mine], minlength=ports), 0)
+        found[moved] = np.repeat(np.arange(ports), free)[: len(moved)]
+    return found
+
+
+def _load_tiles(emitter: BlockEmitter, deal: _Deal, active: Array, wave: int, chunk: int, slot: int) -> None:
     pieces = deal.tiles[deal.tile_of(wave)[active]].copy()
     pieces[:, 0] = deal.parts[0]
     core = stage_boxes(emitter.plan, pieces)[0]
-    whole = np.broadcast_to(np.array([0, emitter.plan.reduction]), (len(active), 2))
-    slot = wave % deal.split.tile_slots
+    span = np.broadcast_to(deal.spans[chunk], (len(active), 2))
     emitter.rows.next_step()
-    emitter.pad_first(active, core, whole, slot)
+    emitter.pad_first(active, core, span, slot)
     emitter.rows.next_step()
-    emitter.load_first(active, core, whole, slot, pad=False, steps=deal.split.load_steps)
+    emitter.load_first(active, core, span, slot, pad=False, steps=deal.split.load_steps)
 
 
-def home_bytes(split: TeamSplit, parts: int, record: int) -> int:
-    """Bytes in each PE for all parts of the weights to be at home."""
-    share = -(-parts // split.teams)
-    return -(-share // split.members) * int(align(record, MAC_ROW_BYTES))
-
-
-HOME_BYTES = 1 << 18
+HOME_BYTES = 1 << 16
 """Bytes that come from DRAM in one step, so that more urgent ones need not wait for long."""
 
 
-def _bring_home(emitter: BlockEmitter, deal: _Deal, found: Records, home: int) -> Records:
+def _home_of(deal: _Deal, chunk: int) -> tuple[Array, Array]:
+    """The PE of the team that keeps each part of a chunk, and how many it keeps before that."""
+    slot, member = np.divmod(chunk * deal.groups * deal.split.sharing + deal.part_place, deal.split.members)
+    return deal.part_team * deal.split.members + member, slot
+
+
+def _bring_home(emitter: BlockEmitter, deal: _Deal, found: list[Records], homes: Sequence[int]) -> list[Records]:
     """Loads every part into a PE of the team that will want it, what is wanted first coming first."""
-    split, within = deal.split, deal.part_place
-    q = deal.part_team * split.members + within % split.members
-    room = int(align(int(found.size.max()), MAC_ROW_BYTES))
-    address = home + within // split.members * room
-    buffer = emitter.rows.buffers(emitter.pes[q], BufferKind.WEIGHTS, emitter.layer, address, found.size)
-    at_once = max(HOME_BYTES // (room * split.teams), 1)
-    for low in range(0, int(within.max()) + 1, at_once):
-        some = np.flatnonzero((within >= low) & (within < low + at_once))
-        emitter.rows.next_step()
-        emitter.rows.transfers(
-            emitter.layer,
-            Phase.WEIGHTS,
-            found.boxes(some),
-            found.buffer[some],
-            found.address[some],
-            buffer[some],
-            address[some],
-        )
-    return attrs.evolve(found, buffer=buffer, address=address)
+    places = np.array(homes, np.int64)
+    brought = []
+    for chunk, records in enumerate(found):
+        q, slot = _home_of(deal, chunk)
+        address = places[slot]
+        buffer = emitter.rows.buffers(emitter.pes[q], BufferKind.WEIGHTS, emitter.layer, address, records.size)
+        at_once = max(HOME_BYTES // (int(records.size.max()) * deal.split.teams), 1)
+        for low in range(0, deal.share, at_once):
+            some = np.flatnonzero((deal.part_place >= low) & (deal.part_place < low + at_once))
+            emitter.rows.next_step()
+            emitter.rows.transfers(
+                emitter.layer,
+                Phase.WEIGHTS,
+                records.boxes(some),
+                records.buffer[some],
+                records.address[some],
+                buffer[some],
+                address[some],
+            )
+        brought.append(attrs.evolve(records, buffer=buffer, address=address))
+    return brought
 
 
-def _load_weights(emitter: BlockEmitter, deal: _Deal, found: Records, active: Array, group: int, phase: Phase) -> None:
-    """The first neighbours of a team fetch their parts and hand them on to the next, and so on."""
+def _load_weights(
+    emitter: BlockEmitter,
+    deal: _Deal,
+    found: Records,
+    active: Array,
+    chunk: int,
+    group: int,
+    slot: int,
+    *,
+    home: bool,
+) -> None:
+    """One ring of neighbours of each team fetches its parts; from there they are handed on, ring by ring, both ways."""
     sharing = deal.split.sharing
-    slot = group % len(emitter.slots)
-    number = deal.low + group * sharing + deal.place
-    ring = deal.member // sharing
+    number = deal.part(deal.q, group * sharing + deal.place)
     # A neighbour without a tile of its own holds a part for the others.
     last = np.full(deal.split.teams, -1)
-    np.maximum.at(last, deal.team[active], ring[active])
-    wanted = (deal.place < deal.held(group)) & (ring <= last[deal.team])
-    first = deal.q[wanted & (ring == 0)]
+    np.maximum.at(last, deal.team[active], deal.ring[active])
+    wanted = (deal.place < deal.held(group)) & (deal.ring <= last[deal.team])
+    whole = max(deal.split.members // sharing, 1) - 1
+    origin = np.minimum(deal.origin(chunk * deal.groups + group, home=home), np.minimum(last, whole))[deal.team]
+    first = deal.q[wanted & (deal.ring == origin)]
     emitter.rows.next_step()
-    emitter.load_records(first, found, number[first], slot, phase)
-    for following in range(1, int(last.max()) + 1):
-        target = deal.q[wanted & (ring == following)]
+    emitter.load_records(first, found, number[first], slot, Phase.MIGRATION if home else Phase.WEIGHTS)
+    away = deal.ring - origin
+    for hop in range(1, int(np.abs(away[wanted]).max(initial=0)) + 1):
+        target = deal.q[wanted & (np.abs(away) == hop)]
+        source = target - np.sign(away[target]) * sharing
         emitter.rows.next_step()
-        emitter.copy_slots(target - sharing, target, found.size[number[target]], slot, slot, Phase.MIGRATION)
+        emitter.copy_slots(source, target, found.size[number[target]], slot, slot, Phase.MIGRATION)
 
 
-def _turn(
-    emitter: BlockEmitter, deal: _Deal, found: Records, active: Array, wave: int, group: int, turn: int, count: int
-) -> None:
+@frozen
+class _Turn:
+    """One piece for each PE: its wave, chunk, group of parts, whose part of it; the slots of both operands."""
+
+    wave: int
+    chunk: int
+    group: int
+    turn: int
+    tile_slot: int
+    weight_slot: int
+
+
+def _turn(emitter: BlockEmitter, deal: _Deal, found: Records, active: Array, work: _Turn) -> None:
     """One piece for every PE that still has one: with the part of its `turn`-th neighbour."""
-    plan = emitter.plan
-    held = deal.held(group)[active]
-    busy = active[turn < held]
+    plan, sharing = emitter.plan, deal.split.sharing
+    held = deal.held(work.group)[active]
+    busy = active[work.turn < held]
     if not len(busy):
         return
-    neighbour = (deal.place[busy] + turn) % deal.held(group)[busy]
+    neighbour = (deal.place[busy] + work.turn) % deal.held(work.group)[busy]
     # The last neighbours of a team may be too few; those before them hold the other parts.
     holder = busy - deal.place[busy] + neighbour
-    holder -= np.where(deal.member[busy] - deal.place[busy] + neighbour >= deal.split.members, deal.split.sharing, 0)
-    index = deal.low[busy] + group * deal.split.sharing + neighbour
-    pieces = deal.tiles[deal.tile_of(wave)[busy]].copy()
+    holder -= np.where(deal.member[busy] - deal.place[busy] + neighbour >= deal.split.members, sharing, 0)
+    place = work.group * sharing + neighbour
+    index = deal.part(busy, place)
+    pieces = deal.tiles[deal.tile_of(work.wave)[busy]].copy()
     pieces[:, 0] = deal.parts[index]
-    buffer, address = emitter.slots[group % len(emitter.slots)]
-    emitter.use_set(count)
-    emitter.rows.next_step()
-    emitter.load_sources(busy, pieces)
+    buffer, address = emitter.slots[work.weight_slot]
     core = stage_boxes(plan, pieces)[0]
-    whole = np.broadcast_to(np.array([0, plan.reduction]), (len(busy), 2))
+    span = np.broadcast_to(deal.spans[work.chunk], (len(busy), 2))
+    weights = (buffer[holder], address[holder] + found.weights[index])
+    kept = (emitter.partial[0][busy], emitter.partial[1][busy] + place * emitter.demand.partial)
+    first, last = work.chunk == 0, work.chunk == len(deal.spans) - 1
+    if last:
+        emitter.rows.next_step()
+        emitter.load_sources(busy, pieces)
     emitter.rows.next_step()
-    emitter.mac(
-        busy, core, whole, (buffer[holder], address[holder] + found.weights[index]), slot=wave % deal.split.tile_slots
-    )
-    emitter.finish(busy, pieces, (buffer[holder], address[holder]), found, index)
+    emitter.mac(busy, core, span, weights, target=kept if first and not last else None, slot=work.tile_slot)
+    if not first:
+        emitter.rows.next_step()
+        sums = (emitter.results[0][0][busy], emitter.results[0][1][busy])
+        emitter.accumulate(busy, core, *((kept, sums) if last else (sums, kept)))
+    if last:
+        emitter.finish(busy, pieces, (buffer[holder], address[holder]), found, index)

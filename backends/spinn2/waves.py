@@ -50,7 +50,7 @@ def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False) -> None:
     boxes, part = result_grid(plan, emitter.tile)
     order = np.lexsort([part, boxes[:, 2, 0], boxes[:, 1, 0]]) if by_rows else np.arange(len(boxes))
     spans = grid_bounds(plan.reduction, emitter.tile[3])
-    found = _records(emitter, channel_parts(boxes, part), spans)
+    found = part_spans(emitter, channel_parts(boxes, part), spans)
     boxes, part = boxes[order], part[order]
     count = len(emitter.pes)
     emitter.rows.next_step()
@@ -86,7 +86,7 @@ def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False) -> None:
         emitter.finish(q, here, post, found, last, tile=tile_slot)
 
 
-def _records(emitter: BlockEmitter, parts: Array, spans: Array) -> Records | None:
+def part_spans(emitter: BlockEmitter, parts: Array, spans: Array) -> Records | None:
     """Weights and per-channel parameters, a record for each channel part and reduction span."""
     if not emitter.plan.on_mac_array and not any(entry.per_channel for entry in emitter.parameters):
         return None

@@ -194,28 +194,57 @@ class Demand:
 
 def demand(plan: Plan, tile: Tile) -> Demand:
     """What the largest piece of this tile needs."""
-    channels, rows, columns, reduction = tile
-    box = np.array([[[0, channels], [0, rows], [0, columns]]], np.int64)
-    span = np.array([[0, reduction]], np.int64)
+    found = demands(plan, np.array([tile], np.int64))
+    return Demand(
+        first=int(found.first[0]),
+        weights=int(found.weights[0]),
+        post=int(found.post[0]),
+        fixed=found.fixed,
+        partial=int(found.partial[0]),
+        stages=tuple(int(each[0]) for each in found.stages),
+        sources=tuple(int(each[0]) for each in found.sources),
+    )
+
+
+@frozen(eq=False)
+class Demands:
+    """`Demand` of n tiles at once, int64[n] each."""
+
+    first: Array
+    weights: Array
+    post: Array
+    fixed: int
+    partial: Array
+    stages: tuple[Array, ...]
+    sources: tuple[Array, ...]
+
+
+def demands(plan: Plan, tiles: Array) -> Demands:
+    """What the largest piece of each tile [n, 4] needs."""
+    channels, reduction = tiles[:, 0], tiles[:, 3]
+    nothing = np.zeros(len(tiles), np.int64)
+    box = np.stack([np.broadcast_to(nothing[:, None], (len(tiles), 3)), tiles[:, :3]], axis=2)
+    span = np.stack([nothing, reduction], axis=1)
     boxes = stage_boxes(plan, box)
     if plan.core == "channels":
-        span = np.array([[0, plan.first.view.channels]], np.int64)
-    first = int(first_pitches(plan, first_boxes(plan, boxes[0], span, inner=True))[2][0])
-    stages = [int(stage_pitches(plan, i, each)[2][0]) for i, each in enumerate(boxes)]
+        span = np.stack([nothing, nothing + plan.first.view.channels], axis=1)
+    first = first_pitches(plan, first_boxes(plan, boxes[0], span, inner=True))[2]
+    stages = [stage_pitches(plan, i, each)[2] for i, each in enumerate(boxes)]
     found = parameters(plan)
     if any(parameter.stage == 0 for parameter in found) and plan.on_mac_array:
-        stages.insert(1, int(stage_pitches(plan, 0, boxes[0])[2][0]))
+        stages.insert(1, stage_pitches(plan, 0, boxes[0])[2])
     sources = [
-        int(source_pitches(stage, source_boxes(each, stage.source))[2][0])
+        source_pitches(stage, source_boxes(each, stage.source))[2]
         for stage, each in zip(plan.stages, boxes, strict=True)
         if stage.source is not None
     ]
-    return Demand(
+    cut = reduction < plan.reduction if plan.on_mac_array else nothing > 0
+    return Demands(
         first=first,
-        weights=int(filter_bytes(plan, channels, reduction)),
-        post=sum(entry.record_bytes * channels for entry in found if entry.per_channel),
+        weights=nothing + filter_bytes(plan, channels, reduction),
+        post=channels * sum(entry.record_bytes for entry in found if entry.per_channel),
         fixed=sum(int(align(entry.record_bytes, WORD_BYTES)) for entry in found if not entry.per_channel),
-        partial=stages[0] if plan.on_mac_array and reduction < plan.reduction else 0,
+        partial=np.where(cut, stages[0], 0),
         stages=tuple(stages),
         sources=tuple(sources),
     )

@@ -288,6 +288,13 @@ def stage_boxes(plan: Plan, boxes: Boxes) -> list[Boxes]:
     return found[::-1]
 
 
+def core_extent(plan: Plan, rows: Any, columns: Any) -> tuple[Any, Any]:
+    """Rows and columns of the first stage's result under so many of the block's result: integers or arrays of them."""
+    for stage in plan.stages[1:]:
+        rows, columns = rows * stage.window.stride[0], columns * stage.window.stride[1]
+    return rows, columns
+
+
 def _previous(plan: Plan, stage: Stage) -> Stage:
     return plan.stages[plan.stages.index(stage) - 1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from attrs import frozen
@@ -11,23 +12,51 @@ Array = NDArray[Any]
 
 
 @frozen
+class Places:
+    """How processing elements lie together: in a QPE, QPEs in a block, blocks in a double block; powers of two."""
+
+    per_qpe: int
+    qpes: int = 1
+    blocks: int = 1
+
+    @property
+    def per_block(self) -> int:
+        """Elements of a block."""
+        return self.per_qpe * self.qpes
+
+    @property
+    def per_double_block(self) -> int:
+        """Elements of a double block."""
+        return self.per_block * self.blocks
+
+
+@frozen
+class Ring:
+    """`count` places, `stride` elements apart, among which parts go round."""
+
+    stride: int
+    count: int
+
+
+@frozen
 class Rotation:
     """`teams` groups of `group` processing elements; the elements of a group hold one part of the weights each.
 
-    An element works with `turns` neighbours' parts, then the parts move `stride` places on, `moves` - 1 times. `tiles`
-    tiles are at work in a group at once; each stands on group / (turns * moves) elements, which share the parts.
+    An element works with `turns` neighbours' parts, then the parts move on, `moves` - 1 times: round the first of the
+    `rings`, then one place on along the next one, and so on. `tiles` tiles are at work in a group at once; each stands
+    on group / (turns * moves) elements, which share the parts.
     """
 
     group: int
     teams: int
     turns: int
-    moves: int
+    rings: tuple[Ring, ...]
     tiles: int
 
     @property
-    def stride(self) -> int:
-        """How far the parts move."""
-        return self.group // self.moves
+    def moves(self) -> int:
+        """How many sets of parts an element sees."""
+        return math.prod(ring.count for ring in self.rings)
 
     @property
     def elements(self) -> int:
@@ -35,8 +64,12 @@ class Rotation:
         return self.group * self.teams
 
     def tile_of(self, place: Array) -> Array:
-        """The tile (0 .. turns * moves - 1) at a place of the group."""
-        return (place // self.stride) * self.turns + place % self.turns
+        """The tile (0 .. turns * moves - 1) at a place of the group; neighbours have neighbouring tiles."""
+        tile, size = place % self.turns, self.turns
+        for ring in self.rings:
+            tile = tile + size * (place // ring.stride % ring.count)
+            size *= ring.count
+        return tile
 
     def source_of(self, place: Array, turn: int) -> Array:
         """The place whose weights an element reads at a turn."""
@@ -44,12 +77,31 @@ class Rotation:
 
     def part_at(self, place: Array, moved: int) -> Array:
         """The part that lies at a place after `moved` moves."""
-        return (place + moved * self.stride) % self.group
+        done = moved
+        for ring in self.rings:
+            outer = done // ring.count
+            place = _along(place, ring, done - outer)
+            done = outer
+        return place
+
+    def giver_of(self, place: Array, moved: int) -> Array:
+        """The place from which an element takes over a part at the move number `moved`, from 1."""
+        for ring in self.rings:
+            if moved % ring.count:
+                return _along(place, ring, 1)
+            moved //= ring.count
+        raise ValueError("there are no more moves")
 
     def rounds(self, tiles: int, parts: int) -> int:
         """Pieces that the busiest element computes, one after the other, for `tiles` tiles and `parts` parts."""
         waves = -(-tiles // (self.tiles * self.teams))
         return waves * -(-parts // self.group) * self.turns * self.moves
+
+
+def _along(place: Array, ring: Ring, steps: int) -> Array:
+    """The place that is `steps` places on along a ring."""
+    digit = place // ring.stride % ring.count
+    return place + ((digit + steps) % ring.count - digit) * ring.stride
 
 
 def power_at_least(value: int) -> int:
@@ -62,22 +114,37 @@ def power_at_most(value: int) -> int:
     return 1 << (value.bit_length() - 1)
 
 
-def plan_rotation(tiles: int, parts: int, elements: int, per_qpe: int, per_double_block: int = 1 << 30) -> Rotation:
+ALONE = Places(per_qpe=1)
+
+
+def plan_rotation(tiles: int, parts: int, elements: int, places: Places = ALONE) -> Rotation:
     """The rotation for `tiles` input tiles and `parts` weight parts on at most `elements` elements.
 
-    Tiles are dealt to the double blocks first, so that parts wander between these; then to the elements of a QPE.
+    Tiles are dealt to the double blocks first, so that whole rows of the map lie in one; then to the elements of a QPE,
+    to the QPEs of a block and to the blocks, so that parts wander as near as possible.
     """
     elements = power_at_most(elements)
     group = min(elements, power_at_least(parts))
     teams = elements // group
     per_group = min(-(-tiles // teams), group)
+    per_qpe = min(places.per_qpe, group)
+    qpes = min(places.qpes, group // per_qpe)
+    blocks = min(places.blocks, group // (per_qpe * qpes))
     walk = power_at_least(per_group)
-    apart = min(max(group // power_at_most(per_double_block), 1), walk)
-    turns = min(power_at_most(per_qpe), walk // apart)
-    return Rotation(group, teams, turns, walk // turns, per_group)
+    apart = min(group // (per_qpe * qpes * blocks), walk)
+    turns = min(per_qpe, walk // apart)
+    in_block = min(qpes, walk // (apart * turns))
+    in_double_block = walk // (apart * turns * in_block)
+    rings = (Ring(per_qpe, in_block), Ring(per_qpe * qpes, in_double_block), Ring(group // apart, apart))
+    return Rotation(group, teams, turns, tuple(ring for ring in rings if ring.count > 1), per_group)
+
+
+def places_of(per_qpe: int, qpes: int, blocks: int) -> Places:
+    """The places of a machine, counts cut to powers of two."""
+    return Places(power_at_most(per_qpe), power_at_most(qpes), power_at_most(blocks))
 
 
 def one_wave(tiles: int, parts: int, elements: int) -> bool:
     """Whether all tiles are at work at once, so that each element loads a single one."""
-    rotation = plan_rotation(tiles, parts, elements, 1)
+    rotation = plan_rotation(tiles, parts, elements)
     return tiles <= rotation.tiles * rotation.teams

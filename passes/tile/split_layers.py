@@ -15,7 +15,7 @@ from ...ir.rewriter import Rewriter
 from ...ir.spec import INTS
 from ..base import Pass, PassContext, option
 from .demand import FILTER_GROUP, Demand, Tile, accumulator_parts, demand
-from .geometry import Plan, plan_block
+from .geometry import Plan, core_extent, plan_block
 from .rotation import plan_rotation
 
 Array = NDArray[Any]
@@ -78,7 +78,7 @@ class SplitLayers(Pass):
             if tile is not None:
                 return tile
             if plan.core != "conv" or reduction == 1:
-                smallest = self._smallest(plan, reduction)
+                smallest = min(self._small(plan, reduction), key=lambda tile: self._need(plan, tile))
                 raise ValueError(self._shortage(demand(plan, smallest), self._slots(plan, smallest)))
             half = -(-reduction // 2)
             reduction = -(-half // FILTER_GROUP) * FILTER_GROUP if reduction > FILTER_GROUP else half
@@ -98,11 +98,20 @@ class SplitLayers(Pass):
             "try 8 bits, a smaller input (--shape) or a machine with more SRAM (--machine)"
         )
 
-    def _smallest(self, plan: Plan, reduction: int) -> Tile:
+    def _small(self, plan: Plan, reduction: int) -> list[Tile]:
+        """Tiles of few channels, of which one needs least; larger ones may do without a second set of weights."""
         view = plan.view
         columns = view.columns if plan.core == "rows" else 1
         channels = view.channels if plan.core == "channels" else min(view.channels, FILTER_GROUP)
-        return channels, 1, columns, reduction
+        few = min(self._channel_sizes(plan))
+        return [
+            (channels, 1, columns, reduction),
+            *(tile for tile in self._candidates(plan, reduction) if tile[0] == few),
+        ]
+
+    def _need(self, plan: Plan, tile: Tile) -> int:
+        """Bytes of a processing element for a tile."""
+        return demand(plan, tile).total(weight_slots=self._slots(plan, tile))
 
     def _matrix(self, plan: Plan, reduction: int) -> Tile:
         """Cut the reduction so that weights stream through all elements, then the columns of the result."""
@@ -127,7 +136,7 @@ class SplitLayers(Pass):
         for tile in sorted(candidates, key=lambda each: order[each]):
             if best and order[tile] > order[best[0]]:
                 break
-            if demand(plan, tile).total(weight_slots=self._slots(plan, tile)) <= self.sram_bytes:
+            if self._need(plan, tile) <= self.sram_bytes:
                 best.append(tile)
         if not best:
             return None
@@ -146,19 +155,21 @@ class SplitLayers(Pass):
         """What the paper wants of a cut, most important first, less is better.
 
         The share of MAC array columns that idle; equal tiles; clocks of the MAC array, as pieces are computed in powers
-        of two of rounds; as few cuts of the map as that allows; groups of four output channels.
+        of two of rounds; one part of the weights for each element at most; as few cuts of the map as that allows;
+        groups of four output channels.
         """
         channels, rows, columns, _ = tile
         view, window = plan.view, plan.stages[0].window
-        height, width = self._core_extent(plan, rows, columns)
+        height, width = core_extent(plan, rows, columns)
         tiles, parts = -(-view.rows // rows) * -(-view.columns // columns), -(-view.channels // channels)
-        width, whole = (each * window.stride[1] for each in (width, self._core_extent(plan, 1, view.columns)[1]))
+        width, whole = (each * window.stride[1] for each in (width, core_extent(plan, 1, view.columns)[1]))
         filled = -(-width // self.columns) * self.columns
         idle = 1 - whole / (filled * -(-view.columns // columns))
-        rounds = plan_rotation(tiles, parts, self.elements, 1).rounds(tiles, parts)
+        rounds = plan_rotation(tiles, parts, self.elements).rounds(tiles, parts)
+        sets = -(-parts // self.elements)
         taps = int(np.prod(plan.weight.shape[2:]))
         passes = -(-channels // FILTER_GROUP) * height * window.stride[0] * filled
-        return idle, self._uneven(plan, tile), rounds * passes * taps * plan.reduction, tiles, channels
+        return idle, self._uneven(plan, tile), rounds * passes * taps * plan.reduction, sets, tiles, channels
 
     def _uneven(self, plan: Plan, tile: Tile) -> int:
         """Positions beyond the map in the last tiles, in UNEVEN_STEPS of the map; single rows or columns are worst.
@@ -166,7 +177,7 @@ class SplitLayers(Pass):
         Under a window of more than one position those are mostly halo.
         """
         view, window = plan.view, plan.stages[0].window
-        extents = self._core_extent(plan, tile[1], tile[2])
+        extents = core_extent(plan, tile[1], tile[2])
         for axis, (extent, whole) in enumerate(zip(extents, (view.rows, view.columns), strict=True)):
             if extent == 1 and whole > 1 and window.kernel[axis] > 1:
                 return UNEVEN_STEPS
@@ -181,7 +192,7 @@ class SplitLayers(Pass):
         return max(near, key=lambda tile: (tile[2], -sizes[tile]))
 
     def _slots(self, plan: Plan, tile: Tile) -> int:
-        return 2 if self.reuse and uses_reuse(plan, tile) else 1
+        return weight_slots(plan, tile, self.elements) if self.reuse else 1
 
     def _channel_sizes(self, plan: Plan) -> list[int]:
         channels = plan.view.channels
@@ -199,13 +210,6 @@ class SplitLayers(Pass):
             return [extent]
         return sorted({-(-extent // parts) for parts in range(1, min(extent, 64) + 1)}, reverse=True)
 
-    @staticmethod
-    def _core_extent(plan: Plan, rows: int, columns: int) -> tuple[int, int]:
-        """Rows and columns of the first stage's result under so many of the block's result."""
-        for stage in plan.stages[1:]:
-            rows, columns = rows * stage.window.stride[0], columns * stage.window.stride[1]
-        return rows, columns
-
     def _clocks(self, plan: Plan, tile: Tile) -> float:
         """Estimated clocks of the block: bytes in, MAC array and ARM work of the busiest element, bytes out."""
         view = plan.view
@@ -213,7 +217,7 @@ class SplitLayers(Pass):
         spatial = -(-view.rows // rows) * -(-view.columns // columns)
         parts = -(-view.channels // channels)
         stage = plan.stages[0]
-        height, width = self._core_extent(plan, rows, columns)
+        height, width = core_extent(plan, rows, columns)
         window = stage.window
         tall = (height - 1) * window.stride[0] + window.extent(0)
         wide = -(-((width - 1) * window.stride[1] + window.extent(1)) // 16) * 16
@@ -229,6 +233,14 @@ class SplitLayers(Pass):
         rounds = -(-spatial * parts // self.elements)
         weight_bytes = channels * depth * int(np.prod(plan.weight.shape[2:])) if plan.core == "conv" else 0
         return rounds * work + spatial * parts * (tile_bytes + weight_bytes) / DRAM_BYTES_PER_CLOCK
+
+
+def weight_slots(plan: Plan, tile: Tile, elements: int) -> int:
+    """Sets of weights that an element must hold: a second one where parts move on to others."""
+    if not uses_reuse(plan, tile):
+        return 1
+    tiles = -(-plan.view.rows // tile[1]) * -(-plan.view.columns // tile[2])
+    return 2 if plan_rotation(tiles, -(-plan.view.channels // tile[0]), elements).moves > 1 else 1
 
 
 def uses_reuse(plan: Plan, tile: Tile) -> bool:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from ...ir.dialects.spinn1_tables import LINKS, WORD
 from .checks import Integers, field
 from .costs import Costs
 from .event_layout import Count
@@ -22,7 +21,7 @@ from .events import EventResult
 from .executor import Executor
 from .machine_checks import chip_of
 from .netlist import Netlist
-from .routing import Paths
+from .traffic import Traffic
 
 MICRO = 10**6
 ENDLESS_US = 1 << 31
@@ -55,7 +54,8 @@ class Timing:
     `smallest_tick_us` is the shortest step at which nothing of the samples was late, `limit` says what sets it. With
     `lost_at_any_tick` packets find a FIFO full however long a step is. `link_load`, `router_load` and `sdram_load` are
     shares of what the busiest link, router and memory can pass, on average, with all tiles at work. Energy is that of
-    one sample: its share of the power of all boards in use and of their busy cores, and its packets.
+    one sample: its share of the power of all boards in use and of their busy cores, and its packets. `traffic` is
+    that of the samples at steps that are long enough.
     """
 
     tick_us: int
@@ -77,6 +77,7 @@ class Timing:
     boards: int
     cores: int
     rows: tuple[PopulationRow, ...]
+    traffic: Traffic
 
     @property
     def in_time(self) -> bool:
@@ -92,7 +93,8 @@ def time_netlist(executor: Executor, costs: Costs, x: npt.ArrayLike, *, tick_us:
     samples = len(free.outputs)
     if samples == 0:
         raise ValueError("no samples to time")
-    smallest, limit = _smallest_tick(netlist, executor.paths, costs, free)
+    traffic = Traffic.of(netlist, executor.paths, free)
+    smallest, limit = _smallest_tick(netlist, costs, free, traffic)
     # Where every core ends each step in time, a longer step would have changed nothing.
     enough = tick * costs.core.hertz >= int(free.counts[:, Count.PEAK_CLOCKS].max()) * MICRO
     found = free if enough else executor.run_congested(x, costs, tick_us=tick)
@@ -116,26 +118,27 @@ def time_netlist(executor: Executor, costs: Costs, x: npt.ArrayLike, *, tick_us:
         late=int(found.counts[:, Count.LATE].sum()),
         lost=int(found.counts[:, Count.LOST].sum()),
         lost_at_any_tick=int(free.counts[:, Count.LOST].sum()),
-        link_load=_link_packets(netlist, executor.paths, free) / (costs.fabric.link_packets_per_s * step_s),
-        router_load=_router_packets(netlist, executor.paths, free) / (costs.fabric.router_packets_per_s * step_s),
-        sdram_load=_sdram_bytes(netlist, free) / (costs.fabric.sdram_bytes_per_s * step_s),
+        link_load=traffic.link_packets / (costs.fabric.link_packets_per_s * step_s),
+        router_load=traffic.router_packets / (costs.fabric.router_packets_per_s * step_s),
+        sdram_load=traffic.fetched_bytes / (costs.fabric.sdram_bytes_per_s * step_s),
         chips=used,
         boards=len(boards),
         cores=len(netlist.placements),
         rows=_rows(executor, costs, found, step_s),
+        traffic=traffic,
     )
 
 
-def _smallest_tick(netlist: Netlist, paths: Paths, costs: Costs, free: EventResult) -> tuple[int, str]:
+def _smallest_tick(netlist: Netlist, costs: Costs, free: EventResult, traffic: Traffic) -> tuple[int, str]:
     """The shortest step in microseconds, rounded up, and what limits it."""
     clocks = free.counts[:, Count.PEAK_CLOCKS]
     slowest = int(np.argmax(clocks))
     population = int(netlist.vertices["population"][slowest])
     bounds = {
         f"a core of {netlist.labels[population]}": -(-int(clocks[slowest]) * MICRO // costs.core.hertz),
-        "a link": _microseconds(_link_packets(netlist, paths, free), costs.fabric.link_packets_per_s),
-        "a router": _microseconds(_router_packets(netlist, paths, free), costs.fabric.router_packets_per_s),
-        "a memory": _microseconds(_sdram_bytes(netlist, free), costs.fabric.sdram_bytes_per_s),
+        "a link": _microseconds(traffic.link_packets, costs.fabric.link_packets_per_s),
+        "a router": _microseconds(traffic.router_packets, costs.fabric.router_packets_per_s),
+        "a memory": _microseconds(traffic.fetched_bytes, costs.fabric.sdram_bytes_per_s),
     }
     limit = max(bounds, key=lambda name: bounds[name])
     return max(1, bounds[limit]), limit
@@ -143,31 +146,6 @@ def _smallest_tick(netlist: Netlist, paths: Paths, costs: Costs, free: EventResu
 
 def _microseconds(amount: float, per_second: int) -> int:
     return int(np.ceil(amount * MICRO / per_second))
-
-
-def _rates(netlist: Netlist, free: EventResult, count: Count) -> npt.NDArray[np.float64]:
-    """What is counted of each vertex in a step, on average: float64[vertices]."""
-    return free.counts[:, count] / max(free.steps, 1)
-
-
-def _link_packets(netlist: Netlist, paths: Paths, free: EventResult) -> float:
-    """Packets that pass the busiest link in a step, on average, with all tiles at work."""
-    rate = _rates(netlist, free, Count.SPIKES)[paths.hop_sender % max(len(netlist.vertices), 1)]
-    passed = np.bincount(paths.hop_chip * len(LINKS) + paths.hop_link, weights=rate)
-    return float(passed.max(initial=0.0))
-
-
-def _router_packets(netlist: Netlist, paths: Paths, free: EventResult) -> float:
-    """Packets that pass the busiest router in a step, on average."""
-    rate = _rates(netlist, free, Count.SPIKES)[paths.visit_sender % max(len(netlist.vertices), 1)]
-    return float(np.bincount(paths.visit_chip, weights=rate).max(initial=0.0))
-
-
-def _sdram_bytes(netlist: Netlist, free: EventResult) -> float:
-    """Bytes that the cores of the busiest chip fetch in a step, on average."""
-    rate = np.tile(_rates(netlist, free, Count.FETCHED_WORDS) * WORD.itemsize, netlist.tiles)
-    chip = chip_of(netlist.placements, netlist.chips, "placements")
-    return float(np.bincount(chip, weights=rate).max(initial=0.0))
 
 
 def _used(netlist: Netlist) -> tuple[int, Integers]:

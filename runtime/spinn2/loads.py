@@ -80,7 +80,8 @@ class Moves:
 class Loads:
     """Amounts int64[n] by (group, resource), each pair once, in order; and what single rows need.
 
-    `task_resource`, `task_clocks` tell what each task occupies for how long, `macs` its useful products.
+    `task_resource`, `task_clocks` tell what each task occupies for how long, `macs` its useful products. `flows` are
+    the packets on the mesh.
     """
 
     group: Integers
@@ -90,6 +91,7 @@ class Loads:
     task_clocks: Integers
     macs: Integers
     moves: Moves
+    flows: Flows
 
 
 def moves_of(program: Program, clocks: Clocks) -> Moves:
@@ -160,7 +162,7 @@ def loads_of(program: Program, clocks: Clocks, task_group: Integers, transfer_gr
     group, place, packets = occupied(flows, clocks.noc)
     parts.append((group, first[Resource.NOC] + place, packets))
     group, resource, amount = _added(parts, int(first[-1]))
-    return Loads(group, resource, amount, task_resource, busy, work.macs[shape], moves)
+    return Loads(group, resource, amount, task_resource, busy, work.macs[shape], moves, flows)
 
 
 def _memory_loads(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from snc.backends.spinn2.clocks import clocks_of
 from snc.compiler.cli.profile import profile as profile_verb
 from snc.compiler.driver import compile
 from snc.compiler.executable import Executable
@@ -19,7 +21,9 @@ from snc.compiler.profile import profile, profile_schema, timeline
 from snc.compiler.self_test import small_model
 from snc.compiler.trace import write_trace
 from snc.ir.diagnostics import UsageError
+from snc.runtime.spinn2.step_work import StepWork
 from snc.runtime.spinn2.timer import Timeline
+from snc.runtime.spinn2.traffic import Traffic
 
 
 @pytest.fixture(scope="module", params=["spinn2-2020", "spinn2-chip"])
@@ -94,33 +98,87 @@ class TestTrace:
     @pytest.fixture
     def trace(self, executable: Executable, times: Timeline, tmp_path: Path) -> dict[str, Any]:
         path = tmp_path / "trace.json"
-        assert write_trace(path, executable.program, times) == 0
+        assert write_trace(path, executable.program, times, clocks_of(executable.machine)) == 0
         found: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
         return found
+
+    def test_is_a_chrome_trace(self, trace: dict[str, Any]) -> None:
+        """What the trace event format asks of metadata, complete and counter events."""
+        assert set(trace) == {"displayTimeUnit", "traceEvents", "otherData"}
+        names: dict[tuple[int, int | None], str] = {}
+        tracks: dict[tuple[int, int, str], list[tuple[float, float]]] = {}
+        for event in trace["traceEvents"]:
+            assert event["name"] and type(event["pid"]) is int
+            if event["ph"] == "M":
+                key = (event["pid"], event.get("tid"))
+                assert key not in names and event["name"] == ("process_name" if key[1] is None else "thread_name")
+                names[key] = event["args"]["name"]
+                continue
+            assert type(event["tid"]) is int and event["ts"] >= 0
+            assert (event["pid"], event["tid"]) in names and (event["pid"], None) in names
+            kind = {"X": "", "C": event["name"]}[event["ph"]]
+            assert event["ph"] == "X" or all(value >= 0 for value in event["args"].values())
+            place = (event["pid"], event["tid"], kind)
+            tracks.setdefault(place, []).append((event["ts"], event["ts"] + event.get("dur", 0)))
+        for (*_, kind), times in tracks.items():
+            # Slices follow each other but for the rounding to a nanosecond; counters change once at a time.
+            assert times == sorted(times)
+            assert all(after[0] >= before[1] - 0.002 for before, after in pairwise(times))
+            assert not kind or len({when for when, _ in times}) == len(times)
+
+    def test_counters_of_links_carry_every_packet(
+        self, executable: Executable, times: Timeline, trace: dict[str, Any]
+    ) -> None:
+        clocks = clocks_of(executable.machine)
+        traffic = Traffic.of(StepWork.of(executable.program, clocks), clocks)
+        found = np.zeros_like(traffic.links, np.float64)
+        links: dict[int, list[tuple[float, list[float]]]] = {}
+        for event in trace["traceEvents"]:
+            if event["ph"] == "C" and event["pid"] == 3:
+                sides = [event["args"][side] for side in ("east", "west", "south", "north")]
+                links.setdefault(event["tid"], []).append((event["ts"], sides))
+        for router, changes in links.items():
+            assert changes[-1][1] == [0, 0, 0, 0]
+            for (start, rates), (end, _) in pairwise(changes):
+                found[router] += np.array(rates) * (end - start) * times.hertz / 1e6
+        if not clocks.noc.multicast:
+            # Rates are written with three digits.
+            np.testing.assert_allclose(found, traffic.links, rtol=0.01, atol=0.001 * times.total_clocks)
+        assert found.sum() > 0
 
     def test_every_task_lies_on_the_track_of_its_pe(
         self, executable: Executable, times: Timeline, trace: dict[str, Any]
     ) -> None:
         tasks = [event for event in trace["traceEvents"] if event["ph"] == "X" and event["pid"] == 1]
-        assert sorted(event["tid"] for event in tasks) == sorted(executable.program.tasks["pe"].tolist())
+        assert sorted(event["tid"] // 2 for event in tasks) == sorted(executable.program.tasks["pe"].tolist())
+        on_mac = {"conv", "depthwise", "matmul"}
+        assert all((event["name"] in on_mac) == (event["tid"] % 2 == 0) for event in tasks)
         ends = max(event["ts"] + event["dur"] for event in tasks)
         assert ends == pytest.approx(times.task_end.max() * 1e6 / times.hertz, abs=0.002)
         assert {event["args"]["layer"] for event in tasks} <= set(executable.program.layers)
 
     def test_tracks_have_names(self, executable: Executable, times: Timeline, trace: dict[str, Any]) -> None:
         names = [event for event in trace["traceEvents"] if event["name"] == "thread_name"]
-        assert len(names) == executable.program.processing_elements + len(times.dram_bytes)
+        mesh = executable.machine.mesh
+        routers = mesh.qpe_rows * mesh.qpe_columns
+        assert len(names) == 2 * executable.program.processing_elements + len(times.dram_bytes) + routers
 
     def test_ports_and_counters_carry_all_bytes(self, times: Timeline, trace: dict[str, Any]) -> None:
         events = [event for event in trace["traceEvents"] if event["ph"] == "X" and event["pid"] == 2]
         assert {event["tid"] for event in events} == set(np.flatnonzero(times.dram_bytes).tolist())
         counters = [event for event in trace["traceEvents"] if event["ph"] == "C"]
-        assert all(event["args"]["bytes per clock"] >= 0 for event in counters)
+        assert {event["pid"] for event in counters} == {1, 2, 3}
+        for number, expected in enumerate(times.dram_bytes.tolist()):
+            changes = [
+                (e["ts"], e["args"]["bytes per clock"]) for e in counters if e["pid"] == 2 and e["tid"] == number
+            ]
+            moved = sum(rate * (end - start) for (start, rate), (end, _) in pairwise(changes)) * times.hertz / 1e6
+            assert moved == pytest.approx(expected, rel=0.01)
 
     def test_a_cap_leaves_the_latest_tasks_out(self, executable: Executable, times: Timeline, tmp_path: Path) -> None:
         path = tmp_path / "short.json"
-        whole = write_trace(path, executable.program, times, most_events=0)
-        left_out = write_trace(path, executable.program, times, most_events=10)
+        whole = write_trace(path, executable.program, times, clocks_of(executable.machine), most_events=0)
+        left_out = write_trace(path, executable.program, times, clocks_of(executable.machine), most_events=10)
         assert left_out == whole - 10
         found = json.loads(path.read_text(encoding="ascii"))
         assert sum(event["ph"] != "M" for event in found["traceEvents"]) == 10
@@ -128,10 +186,10 @@ class TestTrace:
 
     def test_a_failed_write_leaves_nothing(self, executable: Executable, times: Timeline, tmp_path: Path) -> None:
         with pytest.raises(OSError, match="missing"):
-            write_trace(tmp_path / "missing" / "trace.json", executable.program, times)
+            write_trace(tmp_path / "missing" / "trace.json", executable.program, times, clocks_of(executable.machine))
         broken = attrs.evolve(times, task_end=times.task_end[:-1])
         with pytest.raises(ValueError, match="broadcast"):
-            write_trace(tmp_path / "trace.json", executable.program, broken)
+            write_trace(tmp_path / "trace.json", executable.program, broken, clocks_of(executable.machine))
         assert list(tmp_path.iterdir()) == []
 
 

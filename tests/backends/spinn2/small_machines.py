@@ -36,7 +36,8 @@ def small_machine_text(
     head, rest = text.split("# A port enters the mesh", 1)
     middle, rest = rest[rest.index("[host]") :].split("[floor_plan]", 1)
     tail = rest[rest.index("[energy]") :]
-    dram = [f'[[dram.ports]]\nname = "port {number}"\nattach_qpes = [[0, 0]]\n' for number in range(ports)]
+    rows = [number * (compute + storage) // ports for number in range(ports)]
+    dram = [f'[[dram.ports]]\nname = "port {n}"\nattach_qpes = [[{row}, 0]]\n' for n, row in enumerate(rows)]
     return "\n".join([head, *dram, middle, _floor_plan(double_blocks, blocks, qpes, storage, ports), tail])
 
 

@@ -37,6 +37,58 @@ def line_of(text: str, start: str) -> int:
     return next(number for number, line in enumerate(text.splitlines(), 1) if line.startswith(start))
 
 
+@attrs.frozen
+class Entry:
+    """A line `key = value` of a machine's text, and the line of its table."""
+
+    text: str
+    line: int
+    table_line: int
+    path: str
+
+    @property
+    def key(self) -> str:
+        return self.path.rsplit(".", 1)[-1]
+
+    @property
+    def rest(self) -> str:
+        """What stands behind the equals sign on the key's line."""
+        return self.text.splitlines()[self.line - 1].split("=", 1)[1].strip()
+
+    @property
+    def value(self) -> str:
+        return self.rest.split("#")[0].strip()
+
+    def written(self, line: str) -> str:
+        """The text with another line in place of this one."""
+        lines = self.text.splitlines()
+        return "\n".join([*lines[: self.line - 1], line, *lines[self.line :]])
+
+    def without(self) -> str:
+        """The text without the entry, however many lines it takes; no line before it moves."""
+        lines = self.text.splitlines()
+        size = 1 if not self.value.endswith("[") else lines[self.line - 1 :].index("]") + 1
+        return "\n".join([*lines[: self.line - 1], *lines[self.line - 1 + size :]])
+
+
+def entries(text: str) -> list[Entry]:
+    """All entries, in order; the tables of an array are numbered."""
+    found: list[Entry] = []
+    counts: dict[str, int] = {}
+    table, table_line = "", 0
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\[+([\w.]+)\]", line)
+        key = re.match(r"(\w+) = ", line)
+        if header:
+            table, table_line = header[1], number
+            if line.startswith("[["):
+                counts[table] = counts.get(table, -1) + 1
+                table += f"[{counts[table]}]"
+        elif key:
+            found.append(Entry(text, number, table_line, f"{table}.{key[1]}"))
+    return found
+
+
 class TestPresets:
     def test_are_named_as_their_files(self, machine: Machine) -> None:
         assert machine_text(machine.name) and machine.name in machine_names()
@@ -121,11 +173,49 @@ class TestRefusal:
         assert (problem.found, problem.expected) == ("-6", "a whole number of at least 1")
         assert error.exit_code == 2
 
-    def test_names_every_missing_key(self) -> None:
-        keys = re.findall(r"^(\w+) = .*[^\[]$", TEXT_2020, flags=re.MULTILINE)
-        for key in sorted(set(keys)):
-            text = re.sub(rf"^{key} = .*\n", "", TEXT_2020, count=1, flags=re.MULTILINE)
-            assert any(f"{key} is missing" in each.message for each in refusal(text).diagnostics), key
+    @pytest.mark.parametrize("name", machine_names())
+    def test_names_every_missing_key_and_the_line_of_its_table(self, name: str) -> None:
+        for entry in entries(machine_text(name)):
+            text = entry.without()
+            found = [each for each in refusal(text).diagnostics if each.message == f"{entry.path} is missing"]
+            assert [each.node for each in found] == [f"my.toml:{entry.table_line}"], entry.path
+
+    @pytest.mark.parametrize("name", machine_names())
+    def test_names_every_negative_number_and_its_line(self, name: str) -> None:
+        numbers = [entry for entry in entries(machine_text(name)) if re.fullmatch(r"[\d_.e+-]+", entry.value)]
+        numbers = [entry for entry in numbers if entry.value != "0"]
+        assert len(numbers) > 50
+        for entry in numbers:
+            found = refusal(entry.written(f"{entry.key} = -{entry.value.replace('0.0', '1')}")).diagnostics
+            assert [each.node for each in found] == [f"my.toml:{entry.line}"], entry.path
+            assert found[0].message == f"{entry.path} is wrong"
+
+    @pytest.mark.parametrize("name", machine_names())
+    def test_suggests_the_key_for_every_misspelt_one(self, name: str) -> None:
+        for entry in entries(machine_text(name)):
+            wrong = entry.key[:2] + entry.key[3:] if len(entry.key) > 4 else entry.key + "x"
+            found = refusal(entry.written(f"{wrong} = {entry.rest}")).diagnostics
+            unknown = [each for each in found if each.message.endswith(f"{wrong} is unknown")]
+            assert [each.node for each in unknown] == [f"my.toml:{entry.line}"], entry.path
+            assert entry.key in unknown[0].help
+
+    @pytest.mark.parametrize(
+        ("table", "key", "value", "unit"),
+        [
+            ("pe", "clock_hz", "250", "hz"),
+            ("noc", "clock_hz", "500", "hz"),
+            ("dram", "bytes_per_second", "2", "second"),
+            ("host", "setup_seconds", "39.0", "seconds"),
+            ("energy", "mac_joules", "0.97", "joules"),
+            ("energy", "dram_byte_joules", "40.0", "joules"),
+            ("energy", "idle_watts", "235_000.0", "watts"),
+        ],
+    )
+    def test_says_which_unit_is_meant(self, table: str, key: str, value: str, unit: str) -> None:
+        (entry,) = (each for each in entries(TEXT_2020) if each.path == f"{table}.{key}")
+        (problem,) = refusal(entry.written(f"{key} = {value}")).diagnostics
+        assert problem.node == f"my.toml:{entry.line}"
+        assert problem.message == f"{table}.{key} cannot be" and f"the unit is {unit}" in problem.expected
 
     def test_names_every_missing_table(self) -> None:
         for field in attrs.fields(Machine):
@@ -188,6 +278,11 @@ class TestRefusal:
             ("[[4, 4], [4, 5]", "[[2, 2], [4, 5]", "[2, 2], which is in storage_qpes too"),
             ("[[4, 4], [4, 5]", "[[4, 6], [4, 5]", "compute QPE [4, 6]"),
             ("[[0, 0], [1, 0], [2, 0]]", "[]", "no QPE"),
+            ("conv_clocks_per_ideal_clock = 1.18", "conv_clocks_per_ideal_clock = 0.9", "0.9"),
+            ("conv_strides = [1]", "conv_strides = [2]", "[2]"),
+            ("operand_bits = [8, 16]", "operand_bits = [16]", "[16]"),
+            ("accumulator_bits = 29", "accumulator_bits = 33", "33"),
+            ("sram_bytes = 131_072", "sram_bytes = 4_294_967_296", "4294967296"),
         ],
     )
     def test_of_an_impossible_machine(self, old: str, new: str, found: str) -> None:

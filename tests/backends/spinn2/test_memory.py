@@ -40,15 +40,45 @@ class TestStorage:
         used = np.zeros((10, 2048), bool)
         for size, one, other in requests:
             first, last = min(one, other), max(one, other)
-            address = storage.take(size, first, last)
-            if address is None:
+            region = storage.take(size, first, last)
+            if region is None:
                 continue
-            assert address + size <= 2048
+            address = region.address
+            assert address + size <= region.end <= 2048
             assert not used[first : last + 1, address : address + size].any()
             used[first : last + 1, address : address + size] = True
 
     def test_bytes_are_taken_again_when_their_map_is_dead(self) -> None:
         storage = Storage(128)
-        assert storage.take(128, 0, 1) == 0
-        assert storage.take(64, 1, 2) is None
-        assert storage.take(64, 2, 3) == 0
+        assert taken(storage, 128, 0, 1) == 0
+        assert taken(storage, 64, 1, 2) is None
+        assert taken(storage, 64, 2, 3) == 0
+
+    def test_the_highest_place_is_taken_if_wanted(self) -> None:
+        storage = Storage(256)
+        assert taken(storage, 64, 0, 1, high=True) == 192
+        assert taken(storage, 64, 1, 2, high=True) == 128
+        assert taken(storage, 64, 2, 2) == 0
+
+    def test_a_region_begins_earlier_only_while_its_bytes_are_free(self) -> None:
+        storage = Storage(128)
+        storage.take(128, 0, 1)
+        region = storage.take(64, 5, 6)
+        assert region is not None
+        assert storage.stretch(region, 2) and region.first == 2
+        assert not storage.stretch(region, 1) and region.first == 2
+        assert not storage.stretch(region, -1)
+
+    def test_what_was_taken_since_a_mark_is_released(self) -> None:
+        storage = Storage(128)
+        storage.take(64, 0, 9)
+        mark = storage.mark()
+        storage.take(64, 0, 9)
+        storage.release(mark)
+        assert taken(storage, 64, 3, 3) == 64
+
+
+def taken(storage: Storage, size: int, first: int, last: int, *, high: bool = False) -> int | None:
+    """The address of a new region, if there is room for it."""
+    region = storage.take(size, first, last, high=high)
+    return None if region is None else region.address

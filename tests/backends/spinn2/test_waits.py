@@ -16,6 +16,7 @@ from snc.ir.dialects.builtin import ConstantOp, FuncOp, ModuleOp, ReturnOp
 from snc.ir.dialects.nn import Conv2dOp, MatMulOp
 from snc.ir.dialects.spinn2_tables import NO_BUFFER
 from snc.ir.types import F32, TensorType
+from snc.runtime.spinn2.dataflow import unordered
 from snc.runtime.spinn2.program import Program
 
 from .compiling import compile_module
@@ -106,7 +107,16 @@ class TestWaits:
         assert np.bincount(program.depends["before"]).max() > 1
         assert_ordered(program)
 
-    @given(module=large_layers(), machine=small_machines(least_bytes=4096, most_bytes=16384))
+    def test_quadrants_of_the_baseline_do_not_wait_for_each_other(self) -> None:
+        machine = small_machine(qpes=2, ports=2, data_bytes=8192)
+        _, program = compile_module(convolution(), Spinn2Options(mapping="baseline"), machine)
+        assert unordered(program) == []
+        steps = int(program.transfers["step"].max())
+        before = reached(program, steps)
+        free = [step for step in range(2, steps) if not before[step + 1] >> step & 1]
+        assert len(free) > steps // 4
+
+    @given(module=large_layers(), machine=small_machines(least_bytes=4352, most_bytes=16384))
     @settings(deadline=None, max_examples=25)
     def test_conflicting_steps_are_ordered(self, module: ModuleOp, machine: Machine) -> None:
         _, program = compile_module(module, Spinn2Options(mapping="kelber2020"), machine)

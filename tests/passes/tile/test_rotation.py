@@ -4,15 +4,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snc.passes.tile.rotation import plan_rotation, power_at_least, power_at_most
+from snc.passes.tile.rotation import Places, places_of, plan_rotation, power_at_least, power_at_most
 
 SIZES = st.integers(1, 300)
+PLACES = st.builds(places_of, st.integers(1, 6), st.integers(1, 6), st.integers(1, 3))
+PAPER = places_of(per_qpe=4, qpes=4, blocks=2)
 
 
 class TestRotation:
-    @given(SIZES, SIZES, st.integers(1, 160), st.integers(1, 6))
-    def test_every_tile_meets_every_part_once(self, tiles: int, parts: int, elements: int, per_qpe: int) -> None:
-        rotation = plan_rotation(tiles, parts, elements, per_qpe)
+    @given(SIZES, SIZES, st.integers(1, 160), PLACES)
+    def test_every_tile_meets_every_part_once(self, tiles: int, parts: int, elements: int, places: Places) -> None:
+        rotation = plan_rotation(tiles, parts, elements, places)
         place = np.arange(rotation.group)
         met = np.zeros((rotation.turns * rotation.moves, rotation.group), int)
         for moved in range(rotation.moves):
@@ -22,12 +24,41 @@ class TestRotation:
         assert (met == 1).all()
         assert rotation.tiles <= rotation.turns * rotation.moves
 
-    @given(SIZES, SIZES, st.integers(1, 160), st.integers(1, 6))
-    def test_it_fits_the_elements(self, tiles: int, parts: int, elements: int, per_qpe: int) -> None:
-        rotation = plan_rotation(tiles, parts, elements, per_qpe)
+    @given(SIZES, SIZES, st.integers(1, 160), PLACES)
+    def test_an_element_gets_its_next_part_from_who_has_it(
+        self, tiles: int, parts: int, elements: int, places: Places
+    ) -> None:
+        rotation = plan_rotation(tiles, parts, elements, places)
+        place = np.arange(rotation.group)
+        for moved in range(1, rotation.moves):
+            giver = rotation.giver_of(place, moved)
+            assert sorted(giver.tolist()) == place.tolist()
+            assert (rotation.part_at(giver, moved - 1) == rotation.part_at(place, moved)).all()
+
+    @given(SIZES, SIZES, st.integers(1, 160), PLACES)
+    def test_it_fits_the_elements(self, tiles: int, parts: int, elements: int, places: Places) -> None:
+        rotation = plan_rotation(tiles, parts, elements, places)
         assert rotation.elements == power_at_most(elements) <= elements
-        assert rotation.turns <= per_qpe
+        assert rotation.turns <= places.per_qpe
         assert rotation.rounds(tiles, parts) * rotation.elements >= tiles * parts
+
+    @given(SIZES, st.integers(17, 32))
+    def test_parts_that_fit_a_double_block_stay_in_it(self, tiles: int, parts: int) -> None:
+        rotation = plan_rotation(tiles, parts, 128, PAPER)
+        place = np.arange(rotation.group)
+        for moved in range(1, rotation.moves):
+            giver = rotation.giver_of(place, moved)
+            assert (giver // PAPER.per_double_block == place // PAPER.per_double_block).all()
+            if rotation.tiles <= PAPER.per_block:
+                assert (giver // PAPER.per_block == place // PAPER.per_block).all()
+
+    @given(SIZES, st.integers(65, 128))
+    def test_whole_rows_of_tiles_lie_in_one_double_block(self, tiles: int, parts: int) -> None:
+        rotation = plan_rotation(tiles, parts, 128, PAPER)
+        place = np.arange(rotation.group)
+        block = place // PAPER.per_double_block
+        share = -(-rotation.turns * rotation.moves // 4)
+        assert (rotation.tile_of(place) // share == block // (4 // min(4, rotation.turns * rotation.moves))).all()
 
     @given(st.integers(1, 10**6))
     def test_powers_of_two(self, value: int) -> None:

@@ -16,7 +16,7 @@ from snc.ir.dialects.tile import BlockOp
 from snc.passes.tile.demand import Tile, accumulator_parts, demand
 from snc.passes.tile.form_blocks import FormBlocks
 from snc.passes.tile.geometry import Plan, plan_block
-from snc.passes.tile.split_layers import SplitLayers, uses_reuse
+from snc.passes.tile.split_layers import SplitLayers, weight_slots
 
 from ...backends.spinn2.compiling import fixed_point
 from ...backends.spinn2.layers import large_layers
@@ -41,10 +41,26 @@ class TestSplitLayers:
     def test_every_piece_fits(self, module: ModuleOp, words: int, elements: int, reuse: bool) -> None:
         options = SplitLayers(sram_bytes=16 * words, elements=elements, reuse=reuse)
         for plan, tile in split(module, options):
-            slots = 2 if reuse and uses_reuse(plan, tile) else 1
+            slots = weight_slots(plan, tile, elements) if reuse else 1
             assert demand(plan, tile).total(weight_slots=slots) <= 16 * words
             assert all(1 <= size <= whole for size, whole in zip(tile[:3], plan.view.shape, strict=True))
             assert 1 <= tile[3] <= plan.reduction
+
+    def test_parts_that_never_move_need_one_place(self) -> None:
+        """A deep map of 7 x 7 fits beside one part of the weights, not beside two."""
+        net = Net((1, 512, 7, 7))
+        module = net.module(net(nn.Conv2dOp(x=net.x, weight=net.random(512, 512, 3, 3), pads=(1, 1, 1, 1))))
+        ((plan, tile),) = split(module, SplitLayers())
+        assert tile == (4, 7, 7, 512)
+        assert weight_slots(plan, tile, 128) == 1
+        assert demand(plan, tile).total(weight_slots=2) > 98304
+        assert weight_slots(plan, (4, 2, 7, 512), 128) == 2
+
+    def test_no_element_holds_two_parts_where_larger_ones_cost_nothing(self) -> None:
+        net = Net((1, 64, 7, 7))
+        module = net.module(net(nn.Conv2dOp(x=net.x, weight=net.random(2048, 64, 1, 1))))
+        ((_, tile),) = split(module, SplitLayers())
+        assert tile[0] == 16
 
     def test_input_channels_are_cut_where_nothing_else_helps(self) -> None:
         net = Net((1, 200, 4, 4))

@@ -1,0 +1,132 @@
+"""The mapping `optimized`: splits by teams, chunks of the input, and the fall-back to the mapping kelber2020."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snc.backends.spinn2.clocks import clocks_of
+from snc.backends.spinn2.machine import Machine
+from snc.backends.spinn2.memory import Storage
+from snc.backends.spinn2.optimize import Optimizer
+from snc.backends.spinn2.regions import NoRoom, Want, stretch_all, take_homes, take_places
+from snc.backends.spinn2.schedule import schedule
+from snc.backends.spinn2.splits import Ranked, Splits, team_regions, work_bytes
+from snc.backends.spinn2.teams import TeamSplit, TeamTable
+from snc.compiler.pipelines import Spinn2Options
+from snc.ir.diagnostics import DoesNotFit
+from snc.ir.dialects.builtin import ModuleOp
+from snc.ir.dialects.nn import Conv2dOp
+from snc.ir.dialects.tile import BlockOp
+from snc.passes.tile.demand import FILTER_GROUP, demand, demands
+from snc.passes.tile.geometry import MAC_ROW_BYTES, Plan, align, plan_block
+from snc.runtime.spinn2.timer import time_program
+
+from ...passes.nets import Net
+from .compiling import assert_exact, fixed_point, tiled
+from .layers import large_layers
+from .small_machines import small_machine, small_machines
+
+OPTIMIZED = Spinn2Options(mapping="optimized")
+
+
+def convolution(data: st.DataObject) -> ModuleOp:
+    """A convolution of 4 to 24 input channels, in fixed point."""
+    size = (data.draw(st.integers(3, 9)), data.draw(st.integers(3, 9)))
+    channels = FILTER_GROUP * data.draw(st.integers(1, 6))
+    kernel = data.draw(st.sampled_from((1, 3)))
+    net = Net((1, channels, *size))
+    weight = net.random(data.draw(st.integers(1, 30)), channels, kernel, kernel)
+    return fixed_point(net.module(net(Conv2dOp(x=net.x, weight=weight, pads=(kernel // 2,) * 4))))
+
+
+def drawn_split(data: st.DataObject, plan: Plan, elements: int) -> TeamSplit:
+    """Any way to deal a convolution, the fastest or not."""
+    view = plan.view
+    channels = min(FILTER_GROUP * data.draw(st.integers(1, 2)), view.channels)
+    rows, columns = data.draw(st.integers(2, view.rows)), data.draw(st.integers(2, view.columns))
+    chunk = FILTER_GROUP * data.draw(st.integers(1, plan.reduction // FILTER_GROUP))
+    members = data.draw(st.integers(1, elements))
+    parts = -(-view.channels // channels)
+    teams = data.draw(st.integers(1, min(elements // members, parts)))
+    sharing = data.draw(st.integers(1, min(members, -(-parts // teams), 4)))
+    slots = st.integers(1, 3)
+    return TeamSplit((channels, rows, columns, chunk), members, teams, sharing, data.draw(slots), data.draw(slots), 2)
+
+
+class TestTeams:
+    @settings(max_examples=60, deadline=None)
+    @given(st.data())
+    def test_any_split_is_exact_in_any_order(self, data: st.DataObject) -> None:
+        fixed = convolution(data)
+        machine = small_machine(
+            double_blocks=2, qpes=2, pes_per_qpe=4, ports=data.draw(st.integers(1, 3)), data_bytes=1 << 16
+        )
+        module = tiled(fixed, OPTIMIZED, machine)
+        (block,) = (op for op in module.main.body.ops if isinstance(op, BlockOp))
+        split = drawn_split(data, plan_block(block), machine.processing_elements)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Splits, "teams", lambda _self, _plan, _way: [Ranked(0.0, 0, split)])
+            patch.setattr(Optimizer, "_worth_waiting", lambda _self, _choice, _split: data.draw(st.booleans()))
+            patch.setattr("snc.backends.spinn2.schedule._paper_program", refuse)
+            program = schedule(module, machine, "optimized", data.draw(st.integers(0, 1)))
+        assert_exact(fixed, program)
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.data())
+    def test_bytes_of_many_splits_are_those_of_each(self, data: st.DataObject) -> None:
+        machine = small_machine(double_blocks=2, pes_per_qpe=4)
+        module = tiled(convolution(data), OPTIMIZED, machine)
+        (block,) = (op for op in module.main.body.ops if isinstance(op, BlockOp))
+        plan = plan_block(block)
+        splits = [drawn_split(data, plan, machine.processing_elements) for _ in range(3)]
+        tiles = np.array([split.tile for split in splits])
+        names = ("members", "teams", "sharing", "tile_slots", "weight_slots", "load_steps")
+        columns = [np.array([getattr(split, name) for split in splits]) for name in names]
+        table = TeamTable.of(plan, tiles, *columns)
+        found = work_bytes(table, demands(plan, tiles), np.arange(len(splits)))
+        for number, split in enumerate(splits):
+            wants = team_regions(plan, split, demand(plan, split.tile))
+            assert found[number] == sum(int(align(want.bytes, MAC_ROW_BYTES)) for want in wants)
+            assert table.split(number) == split
+
+
+def refuse(_module: ModuleOp, _machine: Machine) -> None:
+    """Stands for a mapping kelber2020 that does not fit."""
+    raise DoesNotFit([])
+
+
+class TestFallBack:
+    @settings(max_examples=25, deadline=None)
+    @given(large_layers(), small_machines(least_bytes=4352), st.integers(0, 1))
+    def test_it_is_never_slower_than_kelber2020(self, module: ModuleOp, machine: Machine, level: int) -> None:
+        fixed, clocks = fixed_point(module), clocks_of(machine)
+        ours = schedule(tiled(fixed, OPTIMIZED, machine), machine, "optimized", level)
+        paper = schedule(tiled(fixed, Spinn2Options(mapping="kelber2020"), machine), machine, "kelber2020")
+        assert time_program(ours, clocks).total_clocks <= time_program(paper, clocks).total_clocks
+
+
+REGIONS = st.lists(st.builds(Want, st.integers(1, 400), st.booleans(), st.booleans()), max_size=6)
+
+
+class TestPlaces:
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(REGIONS, max_size=5), st.booleans(), st.integers(1, 300))
+    def test_regions_of_one_time_lie_apart(self, layers: list[list[Want]], apart: bool, home: int) -> None:
+        storage = Storage(2048)
+        taken = []
+        for turn, wants in enumerate(layers):
+            try:
+                places = take_places(storage, wants, turn, apart=apart)
+            except NoRoom:
+                continue
+            take_homes(storage, places, home, 2)
+            taken += [*places.regions, *places.homes]
+            assert all(region.first <= 2 * turn <= region.last for region in (*places.regions, *places.homes))
+            assert all(each.end - each.address >= want.bytes for each, want in zip(places.regions, wants, strict=True))
+        stretch_all(storage, taken)
+        for number, one in enumerate(taken):
+            assert 0 <= one.address < one.end <= 2048
+            assert not any(other.meets(one.address, one.end, one.first, one.last) for other in taken[:number])
