@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...ir.diagnostics import Diagnostic, LimitExceeded, SncError, UnsafeInput, UsageError
+from .files import read_up_to
 from .npy_header import check_size, read_header
 from .problems import MalformedError
 from .zip_directory import ZIP_ERRORS, check_packing, open_archive
@@ -92,7 +93,7 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
         header = read_header(file)
         size = entry.file_size - file.tell()
         check_size(header, size)
-        data = file.read(size)
+        data = read_up_to(file, size)
         # One more read makes zipfile compare the checksum.
         if len(data) != size or file.read(1):
             raise MalformedError(f"{entry.filename} ends too early or too late")

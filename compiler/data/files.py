@@ -30,6 +30,12 @@ def open_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> IO[bytes]:
     return file
 
 
+def content_of(path: Path, max_bytes: int) -> bytearray:
+    """All bytes of a file; raises as `open_file` does."""
+    with open_file(path, max_bytes) as file:
+        return read_up_to(file, max_bytes)
+
+
 def file_bytes(file: IO[bytes]) -> int:
     """The length of an open file."""
     return os.fstat(file.fileno()).st_size

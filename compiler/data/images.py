@@ -15,7 +15,7 @@ from attrs import frozen
 from ...ir.diagnostics import Diagnostic, SncError, UsageError
 from .columns import ArrayColumn, Column
 from .dataset import Array, Field
-from .files import open_file
+from .files import content_of
 from .prepared import prepared
 from .problems import cannot_open, damaged, too_large
 from .recipe import COLORS, Recipe
@@ -97,8 +97,7 @@ def image_column(listing: Listing, recipe: Recipe) -> Column:
 def decoded(path: Path, color: str) -> Array:
     """The pixels of an image, uint8 [rows, columns, 1 or 3]; transparency is left out, as is a rotation by EXIF."""
     image = pillow().Image
-    with open_file(path, MAX_IMAGE_BYTES) as file:
-        content = io.BytesIO(file.read(MAX_IMAGE_BYTES))
+    content = io.BytesIO(content_of(path, MAX_IMAGE_BYTES))
     try:
         # pillow warns of large images, which are refused here.
         with warnings.catch_warnings():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import Array
-from .files import open_file
+from .files import content_of
 from .problems import damaged, wrong_labels
 
 MAX_TEXT_BYTES = 1 << 27
@@ -48,10 +48,8 @@ def read_named_numbers(path: Path, names: Sequence[str]) -> Array:
 
 
 def _lines(path: Path) -> list[str]:
-    with open_file(path, MAX_TEXT_BYTES) as file:
-        data = file.read(MAX_TEXT_BYTES + 1)
     try:
-        return data.decode("utf-8-sig").splitlines()
+        return content_of(path, MAX_TEXT_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise damaged(path, f"byte {error.start} is no UTF-8", "a text, UTF-8") from None
 

@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -145,6 +146,25 @@ class TestReadArrays:
         for tail in (end, long_end + locator + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 2**32 - 1, 0, 0)):
             with pytest.raises(UnsafeInput, match="a list of members of"):
                 read(b"PK\3\4" + bytes(100) + tail, folder)
+
+    def test_an_array_that_is_longer_in_the_list_than_in_the_file(self, tmp_path: Path) -> None:
+        """Both sizes in the list of members say 3 GiB; so much is never taken."""
+        path, length = tmp_path / "x.npz", 3 << 30
+        header = npy(np.zeros(1, np.uint8))[:128].replace(b"(1,), }         ", b"(3221225472,), }")
+        assert len(header) == 128 and b"3221225472" in header
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", header)
+        data = bytearray(path.read_bytes())
+        at = data.index(b"PK\1\2")
+        data[at + 20 : at + 28] = struct.pack("<2L", length + 128, length + 128)
+        path.write_bytes(data)
+        tracemalloc.start()
+        try:
+            with pytest.raises(UnsafeInput):
+                read_arrays(path)
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        finally:
+            tracemalloc.stop()
 
     def test_two_arrays_of_one_name(self, tmp_path: Path) -> None:
         with pytest.warns(UserWarning), zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -214,6 +215,11 @@ class TestDamage:
             whole(open_data(folder, preprocess=CROPPED), 1)
         except SncError as error:
             assert error.exit_code in (2, 5, 6)
+
+    def test_arrays_are_read_without_pillow(self) -> None:
+        program = "import sys, snc.compiler.data.open, snc.compiler.data.arrays; sys.exit('PIL' in sys.modules)"
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3] / "src")}
+        assert subprocess.run([sys.executable, "-c", program], env=environment).returncode == 0
 
     def test_without_pillow_the_error_names_the_extra(self, flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "PIL.Image", None)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from snc.compiler.data.open import open_data
+from snc.compiler.data.text_labels import read_numbers
+from snc.ir.diagnostics import UnsafeInput
 
 from .files import idx, npy, npz, written, zipped
 
@@ -24,6 +26,18 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 class TestMemory:
+    def test_of_small_files_only_what_is_in_them(self, tmp_path: Path) -> None:
+        (tmp_path / "images").mkdir()
+        written(tmp_path / "images" / "x.png", b"no image")
+        tracemalloc.start()
+        try:
+            read_numbers(written(tmp_path / "x.txt", b"1\n2\n"))
+            with pytest.raises(UnsafeInput):
+                open_data(tmp_path / "images")
+            assert tracemalloc.get_traced_memory()[1] < 4 << 20
+        finally:
+            tracemalloc.stop()
+
     @pytest.mark.parametrize("kind", ["npz", "compressed.npz", "npy", "idx", "gz"])
     @pytest.mark.parametrize("preprocess", [None, "scale=0.5 flatten"])
     def test_of_30_mib_of_digits_two_are_in_memory(
