@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import define, field, frozen
@@ -27,6 +27,10 @@ from ..runtime.spinn2.executor import Executor
 from ..runtime.spinn2.program import Program, ProgramError
 from .artefact import Artefact, read_artefact, unsound, whole_number, write_artefact
 from .artefact_arrays import Json, json_bytes
+from .profile_record import Profile
+
+if TYPE_CHECKING:
+    from .evaluation.record import Evaluation
 
 Array = NDArray[Any]
 
@@ -134,6 +138,18 @@ class Executable:
         floats = evaluate(self.module, sample, observe=observe)
         return [seen[value] for value in values] if integers else floats
 
+    def profile(self) -> Profile:
+        """Times, bytes, memory and energy of one run as JSON (see `compiler/profile.py`)."""
+        from .profile import profile
+
+        return profile(self)
+
+    def evaluate(self, data: Any, **options: Any) -> Evaluation:
+        """How good the network is on labelled data, and which stage lost what (see `snc.evaluate`)."""
+        from .evaluation.evaluate import evaluate
+
+        return evaluate(self, data, **options)
+
     def save(self, path: str | Path) -> None:
         """Writes the artefact, whole or not at all; the same network and options give the same bytes."""
         arrays = dict(resources(self.module))
@@ -169,9 +185,20 @@ class Executable:
             },
         )
 
+    def report(self, path: str | Path, **options: Any) -> None:
+        """Writes a report as one HTML file, whole or not at all; options are those of `report.page.report_html`."""
+        from .report.page import write_report
+
+        write_report(self, path, **options)
+
     def __repr__(self) -> str:
         ports = ", ".join(map(str, (*self.inputs, *self.outputs)))
         return f"<snc executable for {self.target} ({self.mapping}): {ports}>"
+
+    def _repr_html_(self) -> str:
+        from .notebook.views import executable_html
+
+        return executable_html(self)
 
 
 def _ports(names: Sequence[str], values: Sequence[Value]) -> tuple[Port, ...]:

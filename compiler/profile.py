@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,8 @@ from ..runtime.spinn2.program import Program
 from ..runtime.spinn2.timer import Timeline, roofline, time_program
 from .artefact_arrays import Json
 from .executable import Executable
+from .profile_record import Profile
+from .schema_files import read_schema
 
 TIMED_TARGETS = ("spinn2",)
 
@@ -35,7 +35,7 @@ def timeline(executable: Executable) -> Timeline:
     return time_program(executable.program, clocks_of(executable.machine))
 
 
-def profile(executable: Executable, times: Timeline | None = None) -> dict[str, Any]:
+def profile(executable: Executable, times: Timeline | None = None) -> Profile:
     """Times, bytes, memory and energy of one run, as JSON of the published schema (`profile_schema`).
 
     Units stand in the keys; `clocks` are those of the PEs. The phases of all layers, with `setup` and `cleanup`, add up
@@ -45,7 +45,7 @@ def profile(executable: Executable, times: Timeline | None = None) -> dict[str, 
     machine, program = executable.machine, executable.program
     bound = roofline(program, clocks_of(machine))
     energy = energy_of(times, machine.energy)
-    return {
+    found = {
         "target": executable.target,
         "machine": machine.name,
         "mapping": executable.mapping,
@@ -72,6 +72,7 @@ def profile(executable: Executable, times: Timeline | None = None) -> dict[str, 
         "macs": times.macs,
         "energy": energy,
     }
+    return Profile(found)
 
 
 def layer_times(program: Program, times: Timeline) -> list[dict[str, Any]]:
@@ -127,6 +128,4 @@ def energy_of(times: Timeline, energy: Energy) -> dict[str, Any]:
 
 def profile_schema() -> dict[str, Any]:
     """The JSON schema of what `profile` returns."""
-    text = (resources.files(__package__) / "schemas" / "profile.schema.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return read_schema("profile")

@@ -29,7 +29,7 @@ EXIT_CODES = {
     REFUSED: "the model is refused: unsupported or invalid",
     USAGE: "wrong usage: options, paths, shapes",
     3: "the network does not fit the machine",
-    FAILED: "a comparison failed (verify)",
+    FAILED: "a check or a threshold failed (verify, eval, diff)",
     5: "an input file is corrupt or unsafe",
     LIMIT: "a limit of memory, size or disk was reached",
     BUG: "a bug of snc",

@@ -16,8 +16,8 @@ class Stage:
     """The network after one stage of the compiler.
 
     `scores` are those of the network as it stands then, by the name of the metric; `loss` is what the stage took from
-    the chief metric, in its own unit, negative for a gain. `samples` is how many the scores were computed on, and
-    `note` says why, where these are not all.
+    the chief metric, in its own unit, negative for a gain; with mse, what the error grew by. `samples` is how many the
+    scores were computed on, and `note` says why, where these are not all.
     """
 
     name: str
@@ -64,9 +64,9 @@ class Worst:
 class Evaluation:
     """How good a compiled network is, and where what was lost went.
 
-    `metric` is the chief of `scores`: top1 or mse. The stages are in the order of the compiler; their losses add up to
-    the score of the first less that of the last, which is the artefact's own. Without a reference network they start
-    at the fixed point.
+    `metric` is the chief of `scores`: top1, top5 or mse. The stages are in the order of the compiler; their losses add
+    up to the score of the first less that of the last (of mse, the last less the first), which is the artefact's own.
+    Without a reference network they start at the fixed point.
     """
 
     target: str
@@ -87,3 +87,13 @@ class Evaluation:
         found = attrs.asdict(self, filter=lambda attribute, _value: attribute.name != "notes", recurse=True)
         found["notes"] = [note.as_json() for note in self.notes]
         return found
+
+    def __repr__(self) -> str:
+        return (
+            f"<snc evaluation for {self.target}: {self.metric} {self.scores[self.metric]:.6g}, {self.samples} samples>"
+        )
+
+    def _repr_html_(self) -> str:
+        from ..notebook.views import evaluation_html
+
+        return evaluation_html(self)

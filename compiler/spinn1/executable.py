@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from attrs import asdict, define, field, frozen
@@ -28,9 +28,13 @@ from ...runtime.spinn1.timer import Timing, time_netlist
 from ..artefact import Artefact, unsound, whole_number, write_artefact
 from ..artefact_arrays import Json, json_bytes
 from ..executable import MACHINE_TEXT, PROGRAM_TEXT, Port
+from ..profile_record import Profile
 from .host import DecodeTail, batches, decoders, encode_samples, encoders
 from .options import SpikingOptions
 from .samples import checked_samples
+
+if TYPE_CHECKING:
+    from ..evaluation.record import Evaluation
 
 Array = NDArray[Any]
 
@@ -186,11 +190,23 @@ class SpikingExecutable:
         spikes = self.activity if inputs is None else self.elements(inputs)
         return time_netlist(self.executor(), timer_costs(self.machine), spikes)
 
-    def profile(self) -> dict[str, Any]:
+    def profile(self) -> Profile:
         """Neurons, cores, times, energy, late and lost spikes as JSON (see `compiler/spinn1/profile.py`)."""
         from .profile import profile
 
         return profile(self)
+
+    def report(self, path: str | Path, **options: Any) -> None:
+        """Writes a report as one HTML file, whole or not at all; options are those of `report.page.report_html`."""
+        from ..report.page import write_report
+
+        write_report(self, path, **options)
+
+    def evaluate(self, data: Any, **options: Any) -> Evaluation:
+        """How good the network is on labelled data, and which stage lost what (see `snc.evaluate`)."""
+        from ..evaluation.evaluate import evaluate
+
+        return evaluate(self, data, **options)
 
     def save(self, path: str | Path) -> None:
         """Writes the artefact, whole or not at all; the same network and options give the same bytes."""
@@ -222,6 +238,11 @@ class SpikingExecutable:
     def __repr__(self) -> str:
         ports = ", ".join(map(str, (*self.inputs, *self.outputs)))
         return f"<snc executable for {TARGET} ({self.choices.tiles} tiles): {ports}>"
+
+    def _repr_html_(self) -> str:
+        from ..notebook.views import spiking_html
+
+        return spiking_html(self)
 
 
 def input_ports(module: ModuleOp) -> tuple[Port, ...]:

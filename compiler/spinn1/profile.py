@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...ir.dialects.spinn1_tables import PopulationKind
-from ...runtime.spinn1.timer import PopulationRow
+from ...runtime.spinn1.timer import PopulationRow, Timing
+from ..profile_record import Profile
+from ..schema_files import read_schema
 from .executable import SpikingExecutable
 from .summary import routing_entries
 
@@ -20,21 +20,23 @@ Array = NDArray[Any]
 MICRO = 10**6
 
 
-def profile(executable: SpikingExecutable, inputs: Sequence[Array] | None = None) -> dict[str, Any]:
+def profile(
+    executable: SpikingExecutable, inputs: Sequence[Array] | None = None, timing: Timing | None = None
+) -> Profile:
     """Sizes, times, energy, and what goes wrong, as JSON of the published schema (`profile_schema`).
 
     Units stand in the keys. Counts are those of all tiles; rows of populations, and `tile`, are those of one. Late and
     lost spikes (packets at a core) and saturations are counted in a run of `inputs` [N, ...], without them of the
-    samples that the build was judged by.
+    samples that the build was judged by. `timing` is the executable's for them, if it is at hand.
     """
     netlist, machine = executable.netlist, executable.machine
     spikes = executable.activity if inputs is None else executable.elements(inputs)
-    timing = executable.timing(inputs)
+    timing = executable.timing(inputs) if timing is None else timing
     run = executable.executor().run(spikes)
     neurons, bias = netlist.computing_neurons, sum(row.bias_neurons for row in timing.rows)
     synapses = sum(row.synapses for row in timing.rows)
     tiles = netlist.tiles
-    return {
+    found = {
         "target": executable.target,
         "machine": machine.name,
         "neurons": neurons * tiles,
@@ -83,6 +85,7 @@ def profile(executable: SpikingExecutable, inputs: Sequence[Array] | None = None
             )
         ],
     }
+    return Profile(found)
 
 
 def _row(row: PopulationRow, kind: int, saturations: int, per_core: int) -> dict[str, Any]:
@@ -107,6 +110,4 @@ def _row(row: PopulationRow, kind: int, saturations: int, per_core: int) -> dict
 
 def profile_schema() -> dict[str, Any]:
     """The JSON schema of what `profile` returns."""
-    folder = resources.files((__package__ or "").rpartition(".")[0]) / "schemas"
-    found: dict[str, Any] = json.loads((folder / "profile.spinn1.schema.json").read_text(encoding="utf-8"))
-    return found
+    return read_schema("profile.spinn1")

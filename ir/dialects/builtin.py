@@ -33,6 +33,14 @@ class ModuleOp(Operation):
                 return op
         raise ValueError("the module has no function @main")
 
+    def __repr__(self) -> str:
+        return f"<snc module of {sum(1 for _ in self.walk())} operations>"
+
+    def _repr_html_(self) -> str:
+        from ..html import module_html
+
+        return module_html(self)
+
 
 class FuncOp(Operation):
     """A function; its one block takes the inputs and ends with `return`."""

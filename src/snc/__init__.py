@@ -15,16 +15,35 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .compiler.evaluation.evaluate import evaluate
+    from .compiler.evaluation.record import Evaluation
     from .compiler.executable import Executable
     from .compiler.spinn1.executable import SpikingExecutable
+    from .compiler.sweep.sweep import SweepResult, sweep
     from .compiler.targets import compile, load
     from .ir.diagnostics import Diagnostic, SncError
 
-__all__ = ["Diagnostic", "Executable", "SncError", "SpikingExecutable", "__version__", "compile", "load"]
+__all__ = [
+    "Diagnostic",
+    "Evaluation",
+    "Executable",
+    "SncError",
+    "SpikingExecutable",
+    "SweepResult",
+    "__version__",
+    "compile",
+    "evaluate",
+    "load",
+    "sweep",
+]
 
 _HOMES = {
     "compile": "compiler.targets",
     "load": "compiler.targets",
+    "evaluate": "compiler.evaluation.evaluate",
+    "Evaluation": "compiler.evaluation.record",
+    "sweep": "compiler.sweep.sweep",
+    "SweepResult": "compiler.sweep.sweep",
     "Executable": "compiler.executable",
     "SpikingExecutable": "compiler.spinn1.executable",
     "Diagnostic": "ir.diagnostics",

@@ -1,0 +1,1 @@
+"""Sweeps: one network built in many ways, and which of them are worth having."""
