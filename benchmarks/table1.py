@@ -2,6 +2,7 @@
 
     python benchmarks/table1.py train mnist.npz FOLDER [--seeds 10]     trains what is not in FOLDER yet
     python benchmarks/table1.py table mnist.npz FOLDER                  evaluates what is there and prints the tables
+    python benchmarks/table1.py grey mnist.npz FOLDER                   the dense network of seed 0 on grey digits
 
 mnist.npz is made by examples/digits/fetch.py. Two networks, ten seeds each:
 
@@ -66,7 +67,7 @@ EXACT = 1 << 24
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("train", "table"))
+    parser.add_argument("what", choices=("train", "table", "grey"))
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=10)
@@ -79,6 +80,8 @@ def main() -> int:
             for seed in range(arguments.seeds):
                 train(net, seed, arguments.data, arguments.folder)
                 train_soft(net, seed, arguments.data, arguments.folder)
+    elif arguments.what == "grey":
+        print_grey(arguments.data)
     else:
         for net in nets:
             print_tables(net, arguments.data, arguments.folder, arguments.seeds)
@@ -188,6 +191,22 @@ def train_soft(net: str, seed: int, data: Path, folder: Path) -> None:
     print(f"{net} {seed} soft: {held:.4f} of the held-out digits", flush=True)
 
 
+def print_grey(data: Path) -> None:
+    """The accuracy of the spiking dense network whose inputs are shares of white, as floats."""
+    from snc.compiler.data.arrays import ArrayDataSet
+    from snc.compiler.sharpen.settings import Settings
+    from snc.compiler.sharpen.sharpen import sharpen
+
+    def digits(part: str) -> Any:
+        with np.load(data, allow_pickle=False) as stored:
+            shares = stored[f"{part}_images"].reshape(-1, 784) / np.float32(255)
+            return ArrayDataSet({"digit": shares}, stored[f"{part}_labels"].astype(np.int64), part)
+
+    settings = Settings(seed=0, soft_epochs=SOFT_EPOCHS, layer_epochs=LAYER_EPOCHS, finish_epochs=FINISH_EPOCHS)
+    made = sharpen(network("dense", 0), digits("train"), settings)
+    print(f"dense 0 on grey digits: {made.accuracy(digits('test')):.4f} of the test digits")
+
+
 def store(path: Path, arrays: Mapping[str, Array]) -> None:
     """Arrays in a file that is whole or not there."""
     part = path.with_suffix(".part.npz")
@@ -268,47 +287,59 @@ def rounded(layers: Sequence[Layer], fraction: int, rounding: str) -> list[Layer
     ]
 
 
-def evaluated(net: str, seed: int, data: Path, folder: Path) -> dict[str, float]:
-    """Accuracies on the test digits of one seed's networks; kept in the folder."""
+def evaluated(net: str, seed: int, kind: str, data: Path, folder: Path) -> dict[str, float]:
+    """Accuracies on the test digits of one seed's network, `spiking` or `soft`; kept in the folder."""
     import onnx
 
     from snc.compiler.onnx.importer import import_model
     from snc.compiler.sharpen.keys import consecutive_key
-    from snc.ir.clone import clone_module
-    from snc.runtime.interpreter.evaluate import evaluate
 
-    path = folder / f"{net}_{seed}.json"
+    path = folder / f"{net}_{seed}_{kind}.json"
     if path.exists():
         found: dict[str, float] = json.loads(path.read_text())
         return found
     batch = next(samples(data, "test", net).batches(10_000))
     bits, key = batch.inputs["digit"].astype(np.float32), consecutive_key(100, 10)
 
-    def accuracy(layers: Sequence[Layer], soft: bool) -> float:
-        return float((key.decode(run(layers, bits, soft=soft)) == batch.labels).mean())
+    def accuracy(layers: Sequence[Layer]) -> float:
+        return float((key.decode(run(layers, bits, soft=kind == "soft")) == batch.labels).mean())
 
     model = onnx.load(folder / f"{net}_{seed}.onnx")
+    if kind == "soft":
+        with np.load(folder / f"{net}_{seed}_soft.npz") as stored:
+            for tensor in model.graph.initializer:
+                if tensor.name in stored:
+                    tensor.CopyFrom(onnx.numpy_helper.from_array(stored[tensor.name], tensor.name))
     binary = passed(import_model(model), "fold-constants,fold-batch-norm,binarize-activations")
-    with np.load(folder / f"{net}_{seed}_soft.npz") as stored:
-        for tensor in model.graph.initializer:
-            if tensor.name in stored:
-                tensor.CopyFrom(onnx.numpy_helper.from_array(stored[tensor.name], tensor.name))
-    soft = layers_of(passed(import_model(model), "fold-constants,fold-batch-norm,binarize-activations"))
-    found = {"spiking float32": accuracy(layers_of(binary), False), "soft float32": accuracy(soft, True)}
+    floats = layers_of(binary)
+    found = {"float32": accuracy(floats)}
     for fraction in FRACTIONS:
-        for rounding, scale in (*((each, "none") for each in ROUNDINGS), ("nearest", "layer")):
-            options = f"weights=q4.{fraction} rounding={rounding} weight-scale={scale} overflow=saturate"
-            module = passed(clone_module(binary), f"quantize-weights{{{options}}}")
-            layers = layers_of(module)
-            found[f"spiking Q4.{fraction} {rounding} {scale}"] = accuracy(layers, False)
-            if scale == "none":
-                found[f"soft Q4.{fraction} {rounding} none"] = accuracy(rounded(soft, fraction, rounding), True)
-            if seed == 0:
-                spikes = run(layers, bits[:CHECKED], soft=False)
-                expected = [key.decode(_spikes(evaluate, module, row[None])) for row in bits[:CHECKED]]
-                assert (key.decode(spikes) == np.concatenate(expected)).all(), options
+        for rounding in ROUNDINGS:
+            name = f"Q4.{fraction} {rounding}"
+            if kind == "soft":
+                found[f"{name} none"] = accuracy(rounded(floats, fraction, rounding))
+                continue
+            for scale in ("none", "layer") if rounding == "nearest" else ("none",):
+                options = f"weights=q4.{fraction} rounding={rounding} weight-scale={scale} overflow=saturate"
+                found[f"{name} {scale}"] = accuracy(quantized(binary, options, bits if seed == 0 else bits[:0]))
     path.write_text(json.dumps(found))
     return found
+
+
+def quantized(binary: Any, options: str, bits: Array) -> list[Layer]:
+    """The layers in integers; the reference interpreter must find the same spikes for the first of `bits`."""
+    from snc.ir.clone import clone_module
+    from snc.ir.dialects import quant
+    from snc.runtime.interpreter.evaluate import evaluate
+
+    module = passed(clone_module(binary), f"quantize-weights{{{options}}}")
+    layers = layers_of(module)
+    last = [op.out for op in module.main.body.ops if isinstance(op, quant.BinarizeOp)][-1]
+    for row in bits[:CHECKED]:
+        seen: dict[Any, Array] = {}
+        evaluate(module, [row[None]], observe=lambda value, array, seen=seen: seen.update({value: array}))
+        assert (run(layers, row[None], soft=False) == seen[last]).all(), options
+    return layers
 
 
 def passed(module: Any, pipeline: str) -> Any:
@@ -321,32 +352,21 @@ def passed(module: Any, pipeline: str) -> Any:
     return module
 
 
-def _spikes(evaluate: Any, module: Any, sample: Array) -> Array:
-    """The last layer's spikes by the reference interpreter."""
-    from snc.ir.dialects import quant
-
-    last = [op.out for op in module.main.body.ops if isinstance(op, quant.BinarizeOp)][-1]
-    seen: dict[Any, Array] = {}
-    evaluate(module, [sample], observe=lambda value, array: seen.update({value: array}) if value is last else None)
-    return seen[last]
-
-
 def print_tables(net: str, data: Path, folder: Path, seeds: int) -> None:
     """Markdown: mean and range over the seeds that are there."""
-    there = [seed for seed in range(seeds) if (folder / f"{net}_{seed}_soft.npz").exists()]
-    if not there:
-        return
-    rows = [evaluated(net, seed, data, folder) for seed in there]
-    for kind, title in (("spiking", "spiking"), ("soft", "non-spiking")):
-        scales = [("nearest", "none"), ("truncate", "none"), ("floor", "none")]
+    for kind, title, ending in (("spiking", "spiking", ".onnx"), ("soft", "non-spiking", "_soft.npz")):
+        there = [seed for seed in range(seeds) if (folder / f"{net}_{seed}{ending}").exists()]
+        if not there:
+            continue
+        rows = [evaluated(net, seed, kind, data, folder) for seed in there]
+        columns = {rounding: f"{rounding} none" for rounding in ROUNDINGS}
         if kind == "spiking":
-            scales.append(("nearest", "layer"))
-        heads = [rounding if scale == "none" else "nearest, --weight-scale layer" for rounding, scale in scales]
+            columns["nearest, scaled by layer"] = "nearest layer"
         print(f"\n{net}, {title}, {len(rows)} seeds\n")
-        print("| precision | slides | " + " | ".join(heads) + " |")
-        print("| --- |" + " --- |" * (1 + len(heads)))
+        print("| precision | slides | " + " | ".join(columns) + " |")
+        print("| --- |" + " --- |" * (1 + len(columns)))
         for index, name in enumerate(NAMES):
-            keys = [f"{kind} {name}" + ("" if index == 0 else f" {rounding} {scale}") for rounding, scale in scales]
+            keys = [name if index == 0 else f"{name} {column}" for column in columns.values()]
             cells = [_cell([row[key] for row in rows]) for key in keys]
             print(f"| {name} | {SLIDES[net, kind][index]} | " + " | ".join(cells) + " |")
 

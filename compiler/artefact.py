@@ -24,6 +24,7 @@ from attrs import frozen
 
 from .. import __version__
 from ..ir.diagnostics import Diagnostic, LimitExceeded, SncError, UnsafeInput, UsageError
+from ..runtime.mapped_pages import release
 from .artefact_arrays import (
     Array,
     Json,
@@ -169,6 +170,7 @@ def _check_manifest(manifest: object, contents: Mapping[str, memoryview], where:
     for name, data in contents.items():
         if listed[name] != {"sha256": _digest([data]), "size": len(data)}:
             raise _unsafe("SNC0605", where, f"member {name} is not what the manifest says", "another size or SHA-256")
+        release(np.frombuffer(data, np.uint8))
 
 
 def _map_file(where: str, max_bytes: int) -> memoryview:

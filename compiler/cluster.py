@@ -21,7 +21,7 @@ from .whole_files import whole_file
 if TYPE_CHECKING:
     from distributed import Client
 
-CONNECT_SECONDS = 5
+CONNECT_SECONDS = 10
 WORKER_SECONDS = 10
 """How long the first worker of a cluster is waited for."""
 FOLDER = "snc-files"

@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from ..backends.spinn2.build import compute_elements
 from ..backends.spinn2.machine import Machine, load_machine, machine_text
-from ..backends.spinn2.schedule import compute_elements, schedule
+from ..backends.spinn2.schedule import schedule
 from ..ir.clone import clone_module
 from ..ir.diagnostics import Diagnostic, ModelError, UsageError
 from ..ir.dialects.builtin import FuncOp, ModuleOp
@@ -63,7 +64,7 @@ def compile(
     """
     if target not in DEFAULT_MACHINES:
         raise UsageError(
-            Diagnostic("SNC0301", f"there is no target {target}", expected=f"one of {', '.join(DEFAULT_MACHINES)}")
+            Diagnostic("SNC0315", f"there is no target {target}", expected=f"one of {', '.join(DEFAULT_MACHINES)}")
         )
     named = machine if machine is not None else DEFAULT_MACHINES[target]
     described = load_machine(named)
@@ -188,7 +189,7 @@ def interpret_model(
 ) -> tuple[ModuleOp, tuple[Port, ...]]:
     """The module of a model at stage `nn` (as imported) or `quant` (in fixed point), and its inputs."""
     if stage not in ("nn", "quant"):
-        raise UsageError(Diagnostic("SNC0302", f"there is no stage {stage}", expected="nn or quant"))
+        raise UsageError(Diagnostic("SNC0316", f"there is no stage {stage}", expected="nn or quant"))
     said = notes if notes is not None else []
     proto = load_model(model) if isinstance(model, str | Path) else model
     module = import_model(proto, shapes=shapes, warn=said.append)
@@ -201,5 +202,5 @@ def interpret_model(
     names = list(main.input_names) or [argument.hint for argument in main.body.arguments]
     ports = tuple(Port(name, a.shape, a.element.dtype) for name, a in zip(names, main.body.arguments, strict=True))
     if len(ports) != len(main.body.arguments):
-        raise ModelError(Diagnostic("SNC0303", "the model's inputs have no names"))
+        raise ModelError(Diagnostic("SNC0317", "the model's inputs have no names"))
     return module, ports

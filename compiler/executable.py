@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from numpy.typing import NDArray
 
 from ..backends.spinn2.machine import Machine, parse_machine
-from ..backends.spinn2.schedule import network_inputs, network_outputs
+from ..backends.spinn2.ports import network_inputs, network_outputs
 from ..ir.attributes import DenseAttr
 from ..ir.core import Value
 from ..ir.diagnostics import Diagnostic, UsageError, VerifyError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.spinn2.schedule import network_outputs
+from ..backends.spinn2.ports import network_outputs
 from ..ir.core import Value
 from ..ir.dialects.builtin import ModuleOp
 from ..runtime.interpreter.evaluate import evaluate

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.spinn2.schedule import WITHOUT_ROWS
+from ..backends.spinn2.build import WITHOUT_ROWS
 from ..ir.clone import clone_module
 from ..ir.core import Operation, Value
 from ..ir.dialects.quant import Conv2dOp, MatMulOp

@@ -114,7 +114,7 @@ TARGETS: Mapping[str, Target] = {
 def target_named(name: str) -> Target:
     """The target called `name`; raises UsageError when there is none."""
     if name not in TARGETS:
-        raise UsageError(Diagnostic("SNC0301", f"there is no target {name}", expected=f"one of {', '.join(TARGETS)}"))
+        raise UsageError(Diagnostic("SNC0315", f"there is no target {name}", expected=f"one of {', '.join(TARGETS)}"))
     return TARGETS[name]
 
 

@@ -180,14 +180,14 @@ def _missed(found: Evaluation, min_acc: float | None, max_drop: float | None) ->
     if min_acc is not None and score < min_acc:
         missed.append(
             Diagnostic(
-                "SNC0456", "the accuracy is too low", found=f"{found.metric} {score:.6g}", expected=f"{min_acc:.6g}"
+                "SNC0856", "the accuracy is too low", found=f"{found.metric} {score:.6g}", expected=f"{min_acc:.6g}"
             )
         )
     drop = round(sum(stage.loss for stage in found.stages), EXACT_DIGITS)
     if max_drop is not None and drop > max_drop:
         missed.append(
             Diagnostic(
-                "SNC0457",
+                "SNC0857",
                 "too much is lost to the reference",
                 found=f"{found.metric} {drop:.6g}",
                 expected=f"at most {max_drop:.6g}",

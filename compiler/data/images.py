@@ -199,4 +199,4 @@ def folder_labels(listing: Listing) -> Column | None:
 
 
 def _layout(path: Path, message: str, found: str, expected: str, help: str = "") -> UsageError:
-    return UsageError(Diagnostic("SNC0438", message, found=found, expected=expected, help=help, node=str(path)))
+    return UsageError(Diagnostic("SNC0838", message, found=found, expected=expected, help=help, node=str(path)))

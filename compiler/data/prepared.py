@@ -55,7 +55,7 @@ def check_arrays(recipe: Recipe, source: str) -> None:
     if recipe.color:
         raise UsageError(
             Diagnostic(
-                "SNC0437",
+                "SNC0837",
                 "the step color does not fit the samples",
                 found="arrays",
                 expected="a folder of images, which are decoded",

@@ -20,32 +20,32 @@ class MalformedError(ValueError):
 
 def cannot_open(path: Path, reason: str) -> UsageError:
     """There is no such file, or it may not be read."""
-    return UsageError(Diagnostic("SNC0430", "the data cannot be opened", found=reason, node=str(path)))
+    return UsageError(Diagnostic("SNC0830", "the data cannot be opened", found=reason, node=str(path)))
 
 
 def damaged(path: Path, found: str, expected: str = "") -> UnsafeInput:
     """A file that ends too early, goes on too long or has an impossible header."""
     return UnsafeInput(
-        Diagnostic("SNC0431", "the data is damaged, or no data", found=found, expected=expected, node=str(path))
+        Diagnostic("SNC0831", "the data is damaged, or no data", found=found, expected=expected, node=str(path))
     )
 
 
 def too_large(where: str, found: str, limit: str, help: str = "") -> LimitExceeded:
     """More than a data set may have."""
     return LimitExceeded(
-        Diagnostic("SNC0432", "the data is too large", found=found, expected=f"at most {limit}", help=help, node=where)
+        Diagnostic("SNC0832", "the data is too large", found=found, expected=f"at most {limit}", help=help, node=where)
     )
 
 
 def misfit(where: str, message: str, found: str, expected: str, help: str = "") -> UsageError:
     """Arrays that are whole, and together no samples."""
-    return UsageError(Diagnostic("SNC0433", message, found=found, expected=expected, help=help, node=where))
+    return UsageError(Diagnostic("SNC0833", message, found=found, expected=expected, help=help, node=where))
 
 
 def wrong_labels(where: str, found: str, expected: str, help: str = "") -> UsageError:
     """Labels that are no classes and no numbers of these samples."""
     return UsageError(
-        Diagnostic("SNC0434", "the labels do not fit", found=found, expected=expected, help=help, node=where)
+        Diagnostic("SNC0834", "the labels do not fit", found=found, expected=expected, help=help, node=where)
     )
 
 
@@ -53,7 +53,7 @@ def not_finite(where: str, name: str, sample: int) -> UsageError:
     """NaN or an infinite value in an input."""
     return UsageError(
         Diagnostic(
-            "SNC0435",
+            "SNC0835",
             f"{f'input {name}' if name else 'the input'} holds NaN or infinite values",
             found=f"the first in sample {sample}",
             expected="finite numbers",

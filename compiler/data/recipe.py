@@ -78,7 +78,7 @@ def _explained(step: Step, where: str) -> Iterator[None]:
     except StepError as error:
         message = f"the step {step.word} does not fit the samples"
         raise UsageError(
-            Diagnostic("SNC0437", message, found=str(error), expected=error.expected, node=where)
+            Diagnostic("SNC0837", message, found=str(error), expected=error.expected, node=where)
         ) from None
 
 
@@ -117,7 +117,7 @@ def _expanded(words: Sequence[str]) -> list[str]:
 
 def _wrong(word: str, found: str, expected: str, help: str = "") -> Diagnostic:
     return Diagnostic(
-        "SNC0436", "the preprocessing cannot be read", found=found, expected=expected, help=help, node=word[:80]
+        "SNC0836", "the preprocessing cannot be read", found=found, expected=expected, help=help, node=word[:80]
     )
 
 

@@ -68,6 +68,6 @@ def pillow() -> ModuleType:
         import PIL.Image
     except ImportError:
         raise UsageError(
-            Diagnostic("SNC0439", "images need the package pillow", help="pip install 'snc[images]'")
+            Diagnostic("SNC0839", "images need the package pillow", help="pip install 'snc[images]'")
         ) from None
     return PIL

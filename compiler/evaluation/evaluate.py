@@ -127,7 +127,7 @@ def prepare(
         is_class=size == 1 and not spikes and (port.dtype.kind in "iu" or not isinstance(executable, Executable)),
     )
     if scorer.note:
-        notes.append(Diagnostic("SNC0454", scorer.note, node=port.name, severity="note"))
+        notes.append(Diagnostic("SNC0854", scorer.note, node=port.name, severity="note"))
     policy = Policy.of(subject, data.count, samples_per_stage)
     measurement = Measurement(subject, scorer, policy, stages)
     return Prepared(executable, data, measurement, (*notes, *subject.notes))
@@ -192,7 +192,7 @@ def _shapes(executable: Executable | SpikingExecutable) -> Mapping[str, Sequence
 def _one_of_several(ports: Sequence[Port]) -> Diagnostic:
     names = ", ".join(port.name for port in ports)
     return Diagnostic(
-        "SNC0455", f"the network has several outputs ({names}): {ports[0].name} is scored", severity="note"
+        "SNC0855", f"the network has several outputs ({names}): {ports[0].name} is scored", severity="note"
     )
 
 

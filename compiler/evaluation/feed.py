@@ -13,7 +13,7 @@ from ..executable import Port
 
 BATCH_BYTES = 1 << 25
 MOST_SAMPLES = 1024
-"""A batch has as many samples as stay within both."""
+"""A batch has as many samples as stay within both, where nothing else is asked for."""
 BYTES_TOP = 255
 """The greatest value of data in bytes."""
 LIKE_BYTES = 32
@@ -39,7 +39,8 @@ class Feed:
     """A data set as a network reads it.
 
     `ports` are the network's inputs, [1, ...] each; `binary` says which take 0 and 1 alone, in any type. `ranges` are
-    the least and greatest number that an input can tell apart, None where it takes any.
+    the least and greatest number that an input can tell apart, None where it takes any. A batch has at most `most`
+    samples.
     """
 
     data: DataSet
@@ -47,6 +48,7 @@ class Feed:
     binary: Sequence[bool]
     ranges: Sequence[tuple[float, float] | None]
     names: Mapping[str, str]
+    most: int
 
     @classmethod
     def of(
@@ -55,6 +57,7 @@ class Feed:
         ports: Sequence[Port],
         binary: Sequence[bool],
         ranges: Sequence[tuple[float, float] | None],
+        most: int | None = None,
     ) -> Feed:
         """Raises UsageError for data that lacks inputs of the network, or has them in another shape."""
         names = _matched(data, ports)
@@ -65,14 +68,14 @@ class Feed:
         ]
         if problems:
             raise UsageError(problems)
-        return cls(data, ports, binary, ranges, names)
+        return cls(data, ports, binary, ranges, names, MOST_SAMPLES if most is None else most)
 
     @property
     def batch(self) -> int:
         """Samples of a batch."""
         fields = [self.data.fields[name] for name in self.names.values()]
         each = sum(int(np.prod(field.shape)) * max(field.dtype.itemsize, 4) for field in fields)
-        return max(1, min(MOST_SAMPLES, BATCH_BYTES // max(1, each)))
+        return max(1, min(self.most, BATCH_BYTES // max(1, each)))
 
     def __iter__(self) -> Iterator[Fed]:
         """All samples; raises UsageError for values that the network does not take."""
@@ -101,7 +104,7 @@ def _matched(data: DataSet, ports: Sequence[Port]) -> dict[str, str]:
     if missing:
         raise UsageError(
             Diagnostic(
-                "SNC0440",
+                "SNC0840",
                 "the data lacks inputs of the network",
                 node=data.source,
                 found=", ".join(name or "one array without a name" for name in fields),
@@ -122,7 +125,7 @@ def _misfit(port: Port, field: Field, zero_one: bool, source: str) -> Diagnostic
     if field.shape != shape and int(np.prod(field.shape)) == int(np.prod(shape)):
         help = f"the elements are as many: --preprocess reshape={'x'.join(map(str, shape))}"
     return Diagnostic(
-        "SNC0441",
+        "SNC0841",
         f"the data of input {port.name} has another shape or type",
         node=source,
         found=f"samples of shape {list(field.shape)}, {field.dtype}",
@@ -137,7 +140,7 @@ def _check_values(port: Port, array: Array, zero_one: bool, limits: tuple[float,
         found = f"{int((~np.isfinite(array)).sum())} such values"
         raise UsageError(
             Diagnostic(
-                "SNC0442",
+                "SNC0842",
                 f"the data of input {port.name} holds NaN or infinite values",
                 node=source,
                 found=found,
@@ -160,7 +163,7 @@ def _in_another_unit(array: Array, low: float, high: float, limits: tuple[float,
 
 def _other_range(port: Port, low: float, high: float, expected: str, source: str) -> Diagnostic:
     return Diagnostic(
-        "SNC0443",
+        "SNC0843",
         f"the data of input {port.name} has another range than the network was built for",
         node=source,
         found=f"{low:.4g} .. {high:.4g}",
@@ -177,7 +180,7 @@ def _not_binary(port: Port, array: Array, low: float, high: float, source: str) 
     else:
         help = "threshold the samples as for training: --preprocess threshold=LEVEL; or build with --input-threshold"
     return Diagnostic(
-        "SNC0443",
+        "SNC0843",
         f"the data of input {port.name} has other values than the network takes",
         node=source,
         found=f"{low:.4g} .. {high:.4g}",

@@ -38,4 +38,4 @@ def data_set(given: Given, labels: str | Path | Array | None, preprocess: str | 
 
 
 def _misfit(found: str, expected: str) -> UsageError:
-    return UsageError(Diagnostic("SNC0458", "samples and labels do not go together", found=found, expected=expected))
+    return UsageError(Diagnostic("SNC0858", "samples and labels do not go together", found=found, expected=expected))

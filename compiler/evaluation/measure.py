@@ -11,6 +11,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from ..data.dataset import Array
+from .blas import one_blas_thread
 from .estimate import Counted, Estimate, estimated, losses, subset_note
 from .feed import Fed
 from .partial import Partial
@@ -60,7 +61,7 @@ class Measurement:
     def measure_all(self, batches: Iterable[Fed]) -> Iterator[tuple[Fed, Partial]]:
         """The sums of each batch in order; artefact and reference run beside each other."""
         waiting: deque[tuple[Fed, Future[Machine], Array | None]] = deque()
-        with ThreadPoolExecutor(1, "snc-eval") as pool:
+        with one_blas_thread(), ThreadPoolExecutor(1, "snc-eval") as pool:
             for fed in batches:
                 waiting.append((fed, pool.submit(self._machine, fed), self._first(fed)))
                 held = sum(array.nbytes for each, _, _ in waiting for array in each.inputs)

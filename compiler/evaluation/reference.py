@@ -60,7 +60,7 @@ def read_reference(
         if ours != theirs:
             raise UsageError(
                 Diagnostic(
-                    "SNC0450",
+                    "SNC0850",
                     f"the reference has other {side} than the artefact",
                     node=name,
                     found=f"shapes {', '.join(map(str, ours)) or 'of none'}",
@@ -80,7 +80,7 @@ def _shapes(ports: Sequence[Port]) -> list[list[int]]:
 
 def _another(name: str) -> Diagnostic:
     return Diagnostic(
-        "SNC0451",
+        "SNC0851",
         "the artefact was not built from the reference",
         node=name,
         found="another SHA-256 than that of its source",

@@ -296,7 +296,7 @@ def changed_limits(module: ModuleOp, graph: ModuleOp, pairs: Correspondence) -> 
             rewriter.set_operand(user, index, clamp.out)
         notes.append(
             Diagnostic(
-                "SNC0452",
+                "SNC0852",
                 "an activation has other limits than that of the reference",
                 node=str(op.location),
                 found=f"{low:.4g} .. {high:.4g}",

@@ -102,7 +102,7 @@ def scorer_of(
     if labels is None:
         raise UsageError(
             Diagnostic(
-                "SNC0444",
+                "SNC0844",
                 "the data has no labels",
                 node=data.source,
                 expected="a class for each sample, or the numbers that the outputs should be",
@@ -112,12 +112,12 @@ def scorer_of(
     numbers = labels.dtype.kind == "f"
     chief = (MSE if numbers else TOP1) if metric == AUTO else metric
     if chief not in METRICS:
-        raise UsageError(Diagnostic("SNC0445", f"there is no metric {metric}", expected=", ".join((AUTO, *METRICS))))
+        raise UsageError(Diagnostic("SNC0845", f"there is no metric {metric}", expected=", ".join((AUTO, *METRICS))))
     if numbers != (chief == MSE):
         found = "labels that are numbers" if numbers else "labels that are classes"
         expected = MSE if numbers else f"{TOP1} or {TOP5}"
         raise UsageError(
-            Diagnostic("SNC0445", f"{chief} does not go with these labels", found=found, expected=expected)
+            Diagnostic("SNC0845", f"{chief} does not go with these labels", found=found, expected=expected)
         )
     if chief == MSE:
         return _regression(data, outputs)
@@ -139,7 +139,7 @@ def _regression(data: DataSet, outputs: int) -> Scorer:
     if size != outputs:
         raise UsageError(
             Diagnostic(
-                "SNC0446",
+                "SNC0846",
                 "the labels have another shape than the outputs",
                 node=data.source,
                 found=f"{size} numbers a sample",
@@ -151,7 +151,7 @@ def _regression(data: DataSet, outputs: int) -> Scorer:
 
 def _one_output(data: DataSet) -> Diagnostic:
     return Diagnostic(
-        "SNC0447",
+        "SNC0847",
         "one output that is a number does not say which class it means",
         node=data.source,
         found="labels that are classes",
@@ -163,7 +163,7 @@ def _ranked(chief: str, classes: int, key: Array | None, note: str) -> Scorer:
     offered = (TOP1, TOP5) if classes > FEW else (TOP1,)
     if chief not in offered:
         raise UsageError(
-            Diagnostic("SNC0445", f"{chief} says nothing of {classes} classes", expected=f"more than {FEW} classes")
+            Diagnostic("SNC0845", f"{chief} says nothing of {classes} classes", expected=f"more than {FEW} classes")
         )
     return Scorer((chief, *(each for each in offered if each != chief)), key, note)
 
@@ -177,7 +177,7 @@ def _by_votes(data: DataSet, outputs: int, chief: str, classes: int | None) -> S
         told = "" if classes is not None else ", by the greatest label"
         raise UsageError(
             Diagnostic(
-                "SNC0447",
+                "SNC0847",
                 "it is not known which class the output spikes mean",
                 node=data.source,
                 found=f"{outputs} outputs, {count} classes{told}",
@@ -211,7 +211,7 @@ def _key_matrix(key: Array, outputs: int) -> Array:
     if problem:
         raise UsageError(
             Diagnostic(
-                "SNC0448",
+                "SNC0848",
                 "the key does not fit the outputs",
                 found=problem,
                 expected=f"[{outputs}, classes] weights of each output for each class, or [{outputs}] class numbers",
@@ -223,7 +223,7 @@ def _key_matrix(key: Array, outputs: int) -> Array:
 def wrong_class(label: int, classes: int) -> Diagnostic:
     """The error of a label that is no class of the network."""
     return Diagnostic(
-        "SNC0449",
+        "SNC0849",
         "a label is no class of the network",
         found=f"class {label}",
         expected=f"0 .. {classes - 1}",
@@ -237,7 +237,7 @@ def check_labels(labels: Array, first: int) -> None:
         place = int(labels.argmin())
         raise UsageError(
             Diagnostic(
-                "SNC0449",
+                "SNC0849",
                 "a label is negative",
                 found=f"{int(labels[place])}, sample {first + place}",
                 expected="a class from 0 on",

@@ -44,6 +44,8 @@ from .subject import (
     work_of,
 )
 
+MOST_SAMPLES = 1 << 12
+"""Samples of a batch: a run of the netlist has a way in and out, and more samples share it."""
 SOFTENED = "SNC0463"
 """What binarize-activations says of a soft activation that became a step."""
 
@@ -54,7 +56,8 @@ class SpikingSubject:
     def __init__(self, executable: SpikingExecutable, data: DataSet, reference: Reference | None, output: int) -> None:
         self.executable = executable
         self.output = output
-        self.feed = Feed.of(data, executable.inputs, [not each for each in executable.numbers], _ranges(executable))
+        binary_inputs = [not each for each in executable.numbers]
+        self.feed = Feed.of(data, executable.inputs, binary_inputs, _ranges(executable), MOST_SAMPLES)
         self._module = BatchedModule(executable.module)
         self._tail = BatchedModule(executable.tail.module)
         self._populations = populations(executable.module)
@@ -218,7 +221,7 @@ def _differences(compared: Compared, found: Sequence[PopulationOp]) -> list[Diag
     }
     notes = [
         Diagnostic(
-            "SNC0452",
+            "SNC0852",
             f"a layer {words[change.kind]}",
             node=found[change.population].label,
             found=f"{change.neurons} of {found[change.population].size} neurons",
@@ -228,7 +231,7 @@ def _differences(compared: Compared, found: Sequence[PopulationOp]) -> list[Diag
     ]
     notes += [
         Diagnostic(
-            "SNC0453",
+            "SNC0853",
             "a layer has other weights than the reference",
             node=found[number].label,
             help="what that changes is counted at the fixed point",

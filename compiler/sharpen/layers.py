@@ -40,6 +40,13 @@ def weight_of(op: Operation) -> Array | None:
     return None
 
 
+def is_average(op: Operation) -> bool:
+    """Whether `op` is an average pooling, of windows or of whole maps."""
+    if isinstance(op, nn.ReduceOp):
+        return op.kind == "mean" and op.x.tensor.rank == 4 and {axis % 4 for axis in op.axes} == {2, 3}
+    return isinstance(op, nn.AvgPool2dOp)
+
+
 def is_affine(op: Operation) -> bool:
     """Whether `op` scales or shifts by constants."""
     if isinstance(op, nn.BatchNormOp):

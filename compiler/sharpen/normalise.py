@@ -10,22 +10,22 @@ from ...ir.dialects.builtin import ConstantOp, ModuleOp
 from ...ir.location import Location
 from ...ir.rewriter import Rewriter
 from ...passes.graph.matching import constant_of, only_user
-from .layers import affine_end, weight_of
+from .layers import affine_end, is_average, weight_of
 
 EPSILON = 1e-5
 _WEIGHT_ENDINGS = (".weight", "_weight", ".W", "_W", "/kernel")
 
 
 def add_batch_norms(module: ModuleOp) -> tuple[str, ...]:
-    """A batch normalisation behind each layer that has none, behind its bias; the names of these layers."""
+    """A batch normalisation behind each layer and each average that has none; the names of these layers."""
     rewriter = Rewriter()
     names = []
     for op in list(module.main.body.ops):
-        if weight_of(op) is None:
+        if weight_of(op) is None and not is_average(op):
             continue
         value, normalised = affine_end(op)
         # A normalisation is by channel, which a product of more than two axes has last.
-        if not normalised and (isinstance(op, nn.Conv2dOp) or value.tensor.rank == 2):
+        if not normalised and (not isinstance(op, nn.MatMulOp) or value.tensor.rank == 2):
             names.append(layer_name(op))
             _insert_norm(value, names[-1], rewriter)
     return tuple(names)
@@ -65,6 +65,8 @@ def bias_of(layer: Operation) -> Value | None:
 
 def layer_name(layer: Operation) -> str:
     """The name of a layer by that of its weights, without what says that these are weights."""
+    if weight_of(layer) is None:
+        return str(layer.location)
     constant = layer.operands[1].owner
     assert constant is not None
     name = constant.location.names[0] if constant.location.names else str(layer.location)

@@ -40,8 +40,8 @@ class Settings:
 
     `classes` None: one more than the greatest label. `votes` is the number of output neurons for each class of a
     network that has one output for each. `batch_norm` auto: every layer gets one. `activation` is what is sharpened.
-    `finish_epochs` None: FINISH_EPOCHS, fewer for networks of many products. `validation` is the share of the samples
-    that is held out, `input_threshold` the number from which on an input is a spike.
+    `layer_epochs` and `finish_epochs` None: fewer for large networks (see run.py). `validation` is the share of the
+    samples that is held out, `input_threshold` the number from which on an input is a spike.
     """
 
     classes: int | None = field(default=None, validator=_at_least(2, 1 << 16))
@@ -57,7 +57,7 @@ class Settings:
     rate: float = field(default=2e-3, validator=_at_least(1e-8, 10))
     finish_rate: float = field(default=4e-3, validator=_at_least(1e-8, 10))
     validation: float = field(default=0.1, validator=_at_least(0.001, 0.9))
-    input_threshold: float | None = None
+    input_threshold: float | None = field(default=None, validator=_at_least(-1e30, 1e30))
     decode: str = field(default="softmax", validator=_choice)
     seed: int = field(default=0, validator=_at_least(0, (1 << 32) - 1))
     threads: int = field(default=1, validator=_at_least(1, 1024))

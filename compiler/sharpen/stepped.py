@@ -19,7 +19,7 @@ from ...passes.graph.matching import EraseDead, constant_of, only_user, scalar_o
 from ...passes.manager import PassManager
 from ...passes.pipeline import parse_pipeline
 from .keys import Key, consecutive_key, key_of_matrix
-from .layers import AFFINE, Activation, weight_of
+from .layers import AFFINE, Activation, is_average, weight_of
 from .problems import NO_LAYERS, OUTPUTS, not_trained
 
 PIPELINE = "fold-constants,fuse-activations,fold-constants"
@@ -67,6 +67,9 @@ def stepped(module: ModuleOp, classes: int, *, votes: int | None, seed: int) -> 
             rewriter.replace(op, _new_step(op.x, op, rewriter))
         elif isinstance(op, nn.BatchNormOp):
             _own_constants(op, rewriter)
+    for op in list(main.body.ops):
+        if is_average(op):
+            _step_around(op, rewriter)
     apply_patterns(module, [EraseDead()])
     activations = _activations(main, problems)
     if problems:
@@ -232,6 +235,27 @@ def _repeated(array: np.ndarray, votes: int) -> np.ndarray:
     return np.repeat(array, votes, axis)
 
 
+def _step_around(op: Operation, rewriter: Rewriter) -> None:
+    """Lets an average read spikes and end in them: neurons that spike where enough of their inputs do."""
+    (value,) = op.operands
+    if not isinstance(value.owner, nn.CastOp | nn.ConcatOp | nn.MaxPool2dOp):
+        rewriter.set_operand(op, 0, _new_step(value, op, rewriter))
+    if _ends_in_step(op.result):
+        return
+    assert op.next is not None
+    users = op.result.uses
+    step = _new_step(op.result, op.next, rewriter, op.location)
+    for user, index in users:
+        rewriter.set_operand(user, index, step)
+
+
+def _ends_in_step(value: Value) -> bool:
+    return all(
+        isinstance(user, nn.CompareOp) or (isinstance(user, nn.ReshapeOp) and _ends_in_step(user.out))
+        for user in value.users
+    )
+
+
 def _own_constants(op: nn.BatchNormOp, rewriter: Rewriter) -> None:
     """Constants of its own for a normalisation: exporters store equal ones once, such as a new scale and variance."""
     for index, word in enumerate(("weight", "bias", "mean", "variance"), 1):
@@ -242,9 +266,10 @@ def _own_constants(op: nn.BatchNormOp, rewriter: Rewriter) -> None:
             rewriter.set_operand(op, index, copy.out)
 
 
-def _new_step(value: Value, anchor: Operation, rewriter: Rewriter) -> Value:
-    """1 where `value` reaches the threshold, else 0; made before `anchor`."""
-    location = anchor.location if anchor.results else (value.owner.location if value.owner else anchor.location)
+def _new_step(value: Value, anchor: Operation, rewriter: Rewriter, location: Location | None = None) -> Value:
+    """1 where `value` reaches the threshold, else 0; made before `anchor`, at its location if none is given."""
+    if location is None:
+        location = anchor.location if anchor.results else (value.owner.location if value.owner else anchor.location)
     level = np.asarray(THRESHOLD, value.element.dtype)
     constant = rewriter.insert_before(anchor, ConstantOp(value=level, location=location)).out
     test = nn.CompareOp(lhs=value, rhs=constant, predicate="ge", location=location)

@@ -7,6 +7,8 @@ source that spikes reaches many neurons of a slice at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from attrs import frozen
@@ -29,6 +31,10 @@ MOST_NEURONS = 256
 LEAST_NEURONS = 16
 """Of the neurons that are due together in a population, on average, for slices to follow them."""
 NO_COLUMN = -1
+NOWHERE = -1
+"""Slice of a synapse of weight 0."""
+BLOCK_SYNAPSES = 1 << 20
+"""Synapses that are arranged at once, where slices are not larger."""
 
 
 @frozen(eq=False)
@@ -65,7 +71,8 @@ def plan(netlist: Netlist, synapses: Synapses, due: Integers) -> Plan:
     slots = 1 << int(synapses.delay.max(initial=1)).bit_length()
     lists, list_bytes = _lists(netlist, slots)
     slices = _slices(netlist, neurons, due)
-    post = netlist.vertex_neurons()[synapses.vertex()] + synapses.target
+    post = np.repeat(netlist.vertex_neurons().astype(np.int32)[synapses.rows.vertex], synapses.rows.synapses)
+    post += synapses.target
     wide = _sums_are_wide(netlist, synapses, post, slices)
     blocks, first_block, rows, words = _blocks(netlist, synapses, post, lists, slices)
     order = slices.order
@@ -174,10 +181,15 @@ def _columns(netlist: Netlist, slices: _Slices) -> tuple[Integers, Integers, int
     return columns, np.where(recorded, start, NO_COLUMN), int(width.sum())
 
 
-def _sums_are_wide(netlist: Netlist, synapses: Synapses, post: Integers, slices: _Slices) -> npt.NDArray[np.bool_]:
+def _sums_are_wide(
+    netlist: Netlist, synapses: Synapses, post: npt.NDArray[np.int32], slices: _Slices
+) -> npt.NDArray[np.bool_]:
     """Whether a ring-buffer entry of each slice could exceed 16 bits if all its sources spiked: bool[slices]."""
-    number = post * RECEPTORS + synapses.receptor
-    bound = np.bincount(number, weights=synapses.weight, minlength=RECEPTORS * netlist.neurons).astype(np.int64)
+    bound = np.zeros(RECEPTORS * netlist.neurons, np.int64)
+    for part in _parts(len(post)):
+        number = post[part] * RECEPTORS + synapses.receptor[part]
+        # At most 2**27 weights of 16 bits: floats hold their sums exactly.
+        bound += np.bincount(number, weights=synapses.weight[part], minlength=len(bound)).astype(np.int64)
     most = bound.reshape(-1, RECEPTORS).max(axis=1)
     if int(most.max(initial=0)) >= 1 << 32:
         node = f"neuron {int(np.argmax(most))}"
@@ -188,46 +200,97 @@ def _sums_are_wide(netlist: Netlist, synapses: Synapses, post: Integers, slices:
 
 
 def _blocks(
-    netlist: Netlist, synapses: Synapses, post: Integers, lists: Integers, slices: _Slices
+    netlist: Netlist, synapses: Synapses, post: npt.NDArray[np.int32], lists: Integers, slices: _Slices
 ) -> tuple[Integers, Integers, npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     """Blocks, the first block of each slice (and the end), the index of their rows, and words.
 
     Synapses of weight 0 are left out.
     """
-    heavy = synapses.weight != 0
-    post, pre = post[heavy], slices.place[synapses.neuron()[heavy]]
-    populations, delays = len(netlist.populations), int(synapses.delay.max(initial=0)) + 1
+    neurons, delays = netlist.neurons, int(synapses.delay.max(initial=0)) + 1
+    if len(slices.population) * delays * neurons >= 1 << 62:
+        raise netlist_error("the network is too large", node="vertices", found=neurons, expected="fewer neurons")
+    pre = np.repeat(slices.place.astype(np.int32)[synapses.rows.neuron], synapses.rows.synapses)
+    owner = slices.owner.astype(np.int32)[post]
+    owner[synapses.weight == 0] = NOWHERE
+    load = np.zeros(len(slices.population), np.int64)
+    for part in _parts(len(owner)):
+        load += np.bincount(owner[part] - NOWHERE, minlength=len(load) + 1)[1:]
+    number, count = slices.number.astype(np.uint32), np.diff(slices.first).astype(np.uint32)
+    # The first of each list is of no slice, so that there is one of everything to join.
+    blocks, owners = [np.zeros((0, len(Block)), np.int64)], [np.zeros(0, np.int64)]
+    rows, words = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
+    cells = filled = 0
+    for first, end in _runs(load):
+        chosen = np.flatnonzero((owner >= first) & (owner < end))
+        own = owner[chosen]
+        word = (synapses.receptor[chosen] * count[own] + number[post[chosen]]) << 16 | synapses.weight[chosen]
+        key = ((own - first).astype(np.int64) * delays + synapses.delay[chosen]) * neurons + pre[chosen]
+        key, order = _sorted(key, (end - first) * delays * neurons)
+        made, owned, index = _indexed(netlist, lists, key, delays, MAX_CELLS - cells)
+        made[:, Block.ROW] += cells
+        blocks.append(made)
+        owners.append(owned + first)
+        rows.append((index + filled).astype(np.uint32))
+        words.append(word[order].astype(np.uint32))
+        cells, filled = cells + len(index), filled + len(word)
+    first_block = np.searchsorted(np.concatenate(owners), np.arange(len(load) + 1))
+    return np.concatenate(blocks), first_block, np.concatenate(rows), np.concatenate(words)
+
+
+def _indexed(
+    netlist: Netlist, lists: Integers, key: Integers, delays: int, room: int
+) -> tuple[Integers, Integers, Integers]:
+    """Blocks of synapses that are sorted by `key` = (slice * delays + delay) * neurons + place of the source; the slice
+    of each block; the index of their rows, of which there may be `room`."""
     first_neuron = field(netlist.populations, "first_neuron")
-    population = np.searchsorted(first_neuron, pre, side="right") - 1
-    if len(slices.population) * delays * populations * netlist.neurons >= 1 << 62:
-        raise netlist_error(
-            "the network is too large", node="vertices", found=netlist.neurons, expected="fewer neurons"
-        )
-    block = (slices.owner[post] * delays + synapses.delay[heavy]) * populations + population
-    order = np.argsort(block * netlist.neurons + pre, kind="stable")
-    block, number = block[order], (pre - first_neuron[population])[order]
-    heads = np.flatnonzero(np.diff(block, prepend=-1))
+    outer, pre = np.divmod(key, netlist.neurons)
+    population = np.repeat(np.arange(len(first_neuron)), netlist.populations["neurons"])[pre]
+    number = pre - first_neuron[population]
+    heads = np.flatnonzero((np.diff(outer, prepend=-1) != 0) | (np.diff(population, prepend=-1) != 0))
+    source, tails = population[heads], np.append(heads[1:], len(key)) - 1
     blocks = np.zeros((len(heads), len(Block)), np.int64)
-    owner, rest = np.divmod(block[heads], delays * populations)
-    delay, source = np.divmod(rest, populations)
+    owner, delay = np.divmod(outer[heads], delays)
     blocks[:, Block.FIRST] = lists[source, List.FIRST]
     blocks[:, Block.STRIDE] = lists[source, List.STRIDE]
     blocks[:, Block.DELAY] = delay
-    blocks[:, Block.LOW] = np.minimum.reduceat(number, heads) if len(heads) else 0
-    blocks[:, Block.HIGH] = np.maximum.reduceat(number, heads) + 1 if len(heads) else 0
+    blocks[:, Block.LOW] = number[heads]
+    blocks[:, Block.HIGH] = number[tails] + 1
     cells = blocks[:, Block.HIGH] - blocks[:, Block.LOW] + 1
     total = int(cells.sum())
-    if total > MAX_CELLS:
-        raise netlist_error("synapses are too scattered", node="words", found=total, expected=f"{MAX_CELLS} rows")
+    if total > room:
+        found = MAX_CELLS - room + total
+        raise netlist_error("synapses are too scattered", node="words", found=found, expected=f"{MAX_CELLS} rows")
     blocks[:, Block.ROW] = np.cumsum(cells) - cells
-    size = np.diff(heads, append=len(block))
-    cell = np.repeat(blocks[:, Block.ROW] - blocks[:, Block.LOW], size) + number
+    cell = np.repeat(blocks[:, Block.ROW] - blocks[:, Block.LOW], tails + 1 - heads) + number
     filled = np.bincount(cell, minlength=total)
-    rows = (np.cumsum(filled) - filled).astype(np.uint32)
-    count = np.diff(slices.first)[slices.owner[post]]
-    word = (synapses.receptor[heavy] * count + slices.number[post]) << 16 | synapses.weight[heavy]
-    first_block = np.searchsorted(owner, np.arange(len(slices.population) + 1))
-    return blocks, first_block, rows, word.astype(np.uint32)[order]
+    return blocks, owner, np.cumsum(filled) - filled
+
+
+def _sorted(keys: Integers, limit: int) -> tuple[Integers, Integers]:
+    """Keys below `limit` in ascending order, and their places, those of equal keys in ascending order too."""
+    bits = len(keys).bit_length()
+    if limit << bits < 1 << 63:
+        # Sorting numbers that hold key and place takes a fraction of the time of a stable argsort.
+        both = np.sort(keys << bits | np.arange(len(keys)))
+        return both >> bits, both & (1 << bits) - 1
+    order = np.argsort(keys, kind="stable")
+    return keys[order], order
+
+
+def _parts(count: int) -> Iterator[slice]:
+    """Places 0 .. count, some at a time."""
+    return (slice(first, first + BLOCK_SYNAPSES) for first in range(0, count, BLOCK_SYNAPSES))
+
+
+def _runs(load: Integers) -> Iterator[tuple[int, int]]:
+    """First and end of slices that are arranged together, each with `load` synapses; without empty runs."""
+    ends = np.cumsum(load)
+    done, total = 0, int(load.sum())
+    while done < total:
+        first = int(np.searchsorted(ends, done, side="right"))
+        end = max(first + 1, int(np.searchsorted(ends, done + BLOCK_SYNAPSES, side="right")))
+        yield first, end
+        done = int(ends[end - 1])
 
 
 def _sources(netlist: Netlist, lists: Integers, neurons: Neurons, slices: _Slices) -> tuple[Integers, Integers]:

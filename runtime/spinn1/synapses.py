@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-from attrs import frozen
+from attrs import fields, frozen
 
 from ...ir.dialects.spinn1_tables import ADDRESS_BYTES, MASTER_ENTRY, NO_ADDRESS, ROW_HEADER, WORD
+from ..mapped_pages import release
 from .checks import Integers, field
 from .errors import netlist_error
 from .netlist import Netlist
@@ -15,6 +19,8 @@ from .routing import Paths
 MAX_SYNAPSES = 1 << 27
 MAX_ROWS = 1 << 27
 """Rows that packets fetch; and synapses: of one tile, before any array is made for them."""
+BLOCK_ROWS = 1 << 18
+"""Rows that are decoded at once: what is computed of them fits the caches."""
 HEADER_WORDS = 2
 ENTRY_WORDS = MASTER_ENTRY.itemsize // WORD.itemsize
 
@@ -23,15 +29,15 @@ ENTRY_WORDS = MASTER_ENTRY.itemsize // WORD.itemsize
 class Rows:
     """The synaptic rows that packets fetch; one row for each (receiving vertex, source neuron, address).
 
-    int64[rows]: `vertex` that receives, `neuron` of the tile that spikes, `synapses` of the row, `first` of them in the
-    arrays of `Synapses`, `words` that a DMA fetches, header and padding included. Ordered by vertex, then by neuron,
-    then by address.
+    int32[rows]: `vertex` that receives, `neuron` of the tile that spikes, `first` of the row's synapses in the arrays
+    of `Synapses`. int64[rows], as they are added up: `synapses` of the row, `words` that a DMA fetches, header and
+    padding included. Ordered by vertex, then by neuron, then by address.
     """
 
-    vertex: Integers
-    neuron: Integers
+    vertex: npt.NDArray[np.int32]
+    neuron: npt.NDArray[np.int32]
     synapses: Integers
-    first: Integers
+    first: npt.NDArray[np.int32]
     words: Integers
 
 
@@ -49,12 +55,12 @@ class Synapses:
     weight: npt.NDArray[np.uint16]
     delay: npt.NDArray[np.uint16]
 
-    def vertex(self) -> Integers:
-        """The receiving vertex of each synapse: int64[synapses]."""
+    def vertex(self) -> npt.NDArray[np.int32]:
+        """The receiving vertex of each synapse: int32[synapses]."""
         return np.repeat(self.rows.vertex, self.rows.synapses)
 
-    def neuron(self) -> Integers:
-        """The source neuron of each synapse: int64[synapses]."""
+    def neuron(self) -> npt.NDArray[np.int32]:
+        """The source neuron of each synapse: int32[synapses]."""
         return np.repeat(self.rows.neuron, self.rows.synapses)
 
 
@@ -70,6 +76,37 @@ class _Master:
     start: Integers
 
 
+@frozen(eq=False)
+class _Fetches:
+    """The pairs of vertices between which rows are fetched, ordered by receiver, then by sender.
+
+    int64[pairs]: `sender` and `receiver`, the `entry` that knows the packets, how many `addresses` it has, which are
+    `address` from `first` on, and the `rows` that all packets of the pair fetch.
+    """
+
+    sender: Integers
+    receiver: Integers
+    entry: Integers
+    addresses: Integers
+    first: Integers
+    rows: Integers
+    address: Integers
+
+
+@frozen(eq=False)
+class _Part:
+    """The columns of `Rows` and `Synapses` for some rows; none of these has more than 256 synapses."""
+
+    vertex: npt.NDArray[np.int32]
+    neuron: npt.NDArray[np.int32]
+    synapses: npt.NDArray[np.uint16]
+    words: npt.NDArray[np.uint16]
+    target: npt.NDArray[np.uint16]
+    receptor: npt.NDArray[np.uint8]
+    weight: npt.NDArray[np.uint16]
+    delay: npt.NDArray[np.uint16]
+
+
 def decode(netlist: Netlist, paths: Paths) -> Synapses:
     """The synapses that the packets of tile 0 reach. Raises NetlistError for words that break the contract."""
     master = _master(netlist)
@@ -79,10 +116,39 @@ def decode(netlist: Netlist, paths: Paths) -> Synapses:
     if source.any():
         node = f"vertices[{receiver[np.argmax(source)]}]"
         raise netlist_error("a source receives packets", node=node, found="a route to it", expected="none")
-    sender, receiver, entry = _look_up(netlist, master, sender, receiver)
-    vertex, neuron, address, row = _fetches(netlist, master, sender, receiver, entry)
-    order = np.lexsort((address, neuron, vertex))
-    return _read(netlist, master, vertex[order], neuron[order], address[order], row[order])
+    fetches = _fetches(netlist, master, *_look_up(netlist, master, sender, receiver))
+    parts: list[_Part] = []
+    total = 0
+    for pairs in _blocks(netlist, fetches):
+        parts.append(_read(netlist, master, fetches, pairs, MAX_SYNAPSES - total))
+        total += len(parts[-1].weight)
+    return _joined(parts, master.entries)
+
+
+def _joined(parts: list[_Part], entries: Integers) -> Synapses:
+    """The columns of all parts, one after the other: whatever is joined is let go."""
+    columns = {each.name: [getattr(part, each.name) for part in parts] for each in fields(_Part)}
+    parts.clear()
+
+    def whole(name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        return np.concatenate([np.zeros(0, dtype), *columns.pop(name)])
+
+    synapses = whole("synapses", np.int64)
+    rows = Rows(
+        vertex=whole("vertex", np.int32),
+        neuron=whole("neuron", np.int32),
+        synapses=synapses,
+        first=(np.cumsum(synapses) - synapses).astype(np.int32),
+        words=whole("words", np.int64),
+    )
+    return Synapses(
+        rows=rows,
+        entries=entries,
+        target=whole("target", np.uint16),
+        receptor=whole("receptor", np.uint8),
+        weight=whole("weight", np.uint16),
+        delay=whole("delay", np.uint16),
+    )
 
 
 def _master(netlist: Netlist) -> _Master:
@@ -171,41 +237,53 @@ def _look_up(
     return sender[pair], receiver[pair], entry
 
 
-def _fetches(
-    netlist: Netlist, master: _Master, sender: Integers, receiver: Integers, entry: Integers
-) -> tuple[Integers, Integers, Integers, Integers]:
-    """Vertex, source neuron, address and row of each row that a packet fetches."""
-    vertices = netlist.vertices
+def _fetches(netlist: Netlist, master: _Master, sender: Integers, receiver: Integers, entry: Integers) -> _Fetches:
+    """What the packets of pairs of vertices fetch."""
+    order = np.lexsort((sender, receiver))
+    sender, receiver, entry = sender[order], receiver[order], entry[order]
     packed = field(master.entry, "addresses")[entry]
-    addresses = packed >> 16
-    pair = np.repeat(np.arange(len(entry)), addresses)
-    first, number = _spread(addresses, master.first_address[receiver] + (packed & 0x1FFF))
+    first, number = _spread(packed >> 16, master.first_address[receiver] + (packed & 0x1FFF))
     address = first + number
     known = master.start[address] >= 0
-    pair, address = pair[known], address[known]
-    count = field(vertices, "count")[sender[pair]]
-    if int(count.sum()) > MAX_ROWS:
-        raise netlist_error("too many rows", node="master", found=int(count.sum()), expected=f"at most {MAX_ROWS}")
-    base, local = _spread(count, netlist.vertex_neurons()[sender[pair]])
-    pair, address = np.repeat(pair, count), np.repeat(address, count)
-    packet = field(vertices, "key")[sender[pair]] | local << netlist.colour_bits
-    found = entry[pair]
-    core_mask, shift = field(master.entry, "core_mask")[found], field(master.entry, "core_shift")[found]
-    core = packet >> shift & core_mask
-    within = (packet & ~field(master.entry, "mask")[found] & ~(core_mask << shift)) >> netlist.colour_bits
-    row = core * field(master.entry, "neurons")[found] + within
-    return receiver[pair], base + local, address, row
+    addresses = np.bincount(np.repeat(np.arange(len(entry)), packed >> 16)[known], minlength=len(entry))
+    rows = addresses * field(netlist.vertices, "count")[sender]
+    total = int(rows.sum())
+    if total > MAX_ROWS:
+        raise netlist_error("too many rows", node="master", found=total, expected=f"at most {MAX_ROWS}")
+    return _Fetches(sender, receiver, entry, addresses, np.cumsum(addresses) - addresses, rows, address[known])
 
 
-def _read(
-    netlist: Netlist, master: _Master, vertex: Integers, neuron: Integers, address: Integers, row: Integers
-) -> Synapses:
-    """Rows and their words."""
-    vertices, words = netlist.vertices, netlist.words
+def _blocks(netlist: Netlist, fetches: _Fetches) -> Iterator[slice]:
+    """Pairs that are decoded together: their receivers are of one population."""
+    ends = np.cumsum(fetches.rows)
+    population = field(netlist.vertices, "population")[fetches.receiver]
+    begin = 0
+    while begin < len(ends):
+        full = np.searchsorted(ends, ends[begin] - fetches.rows[begin] + BLOCK_ROWS, side="right")
+        last = np.searchsorted(population, population[begin], side="right")
+        stop = max(begin + 1, int(min(full, last)))
+        yield slice(begin, stop)
+        begin = stop
+
+
+def _read(netlist: Netlist, master: _Master, fetches: _Fetches, pairs: slice, room: int) -> _Part:
+    """The rows of some pairs of vertices, and their words: at most `room` synapses."""
+    vertices, words, rows = netlist.vertices, netlist.words, fetches.rows[pairs]
+    sender, receiver, entry = fetches.sender[pairs], fetches.receiver[pairs], master.entry[fetches.entry[pairs]]
+
+    def each(of_pairs: Integers) -> Integers:
+        return np.repeat(of_pairs, rows)
+
+    first, number = _spread(rows, fetches.first[pairs])
+    # A packet of each neuron fetches a row at each address.
+    local, which = np.divmod(number, each(fetches.addresses[pairs]))
+    address = fetches.address[first + which]
+    row = _row_numbers(netlist, entry, field(vertices, "key")[sender], local, rows)
+    vertex, neuron = each(receiver), each(netlist.vertex_neurons()[sender]) + local
     pitch = master.row_words[address] + ROW_HEADER
     # A row number has at most 48 bits (16 for the core, 16 for its neurons, 32 within), a pitch 9: no overflow.
     place = master.start[address] + row * pitch
-    inside = place + pitch <= field(vertices, "words")[vertex]
+    inside = place + pitch <= each(field(vertices, "words")[receiver])
     if not inside.all():
         bad = int(np.argmin(inside))
         raise netlist_error(
@@ -214,55 +292,71 @@ def _read(
             found=f"row {row[bad]} of neuron {neuron[bad]}",
             expected="rows inside the span",
         )
-    place += field(vertices, "first_word")[vertex]
+    place += each(field(vertices, "first_word")[receiver])
     count = words[place + 1].astype(np.int64)
-    plain = (words[place] == 0) & (words[place + 2] == 0) & (count <= master.row_words[address])
+    plain = (words[place] == 0) & (words[place + 2] == 0) & (count <= pitch - ROW_HEADER)
     if not plain.all():
         bad = int(np.argmin(plain))
         raise netlist_error(
             "a row header is not valid",
             node=f"words[{place[bad]}]",
             found=words[place[bad] :][:3],
-            expected=f"0, at most {master.row_words[address[bad]]}, 0",
+            expected=f"0, at most {pitch[bad] - ROW_HEADER}, 0",
         )
-    total = int(count.sum())
-    if total > MAX_SYNAPSES:
-        raise netlist_error("too many synapses", node="words", found=total, expected=f"at most {MAX_SYNAPSES}")
-    first = np.cumsum(count) - count
-    at, number = _spread(count, place + ROW_HEADER)
-    word = words[at + number]
-    del at, number
-    rows = Rows(vertex=vertex, neuron=neuron, synapses=count, first=first, words=pitch)
-    return _fields(netlist, rows, master.entries, word)
+    if int(count.sum()) > room:
+        found = MAX_SYNAPSES - room + int(count.sum())
+        raise netlist_error("too many synapses", node="words", found=found, expected=f"at most {MAX_SYNAPSES}")
+    at, offset = _spread(count, place + ROW_HEADER)
+    at += offset
+    word = words[at]
+    if len(place):
+        release(words[place.min() : (place + pitch).max()])
+    target, receptor, delay = _word_fields(netlist, vertex, count, word)
+    return _Part(
+        vertex=vertex.astype(np.int32),
+        neuron=neuron.astype(np.int32),
+        synapses=count.astype(np.uint16),
+        words=pitch.astype(np.uint16),
+        target=target,
+        receptor=receptor,
+        weight=(word >> 16).astype(np.uint16),
+        delay=delay,
+    )
 
 
-def _fields(netlist: Netlist, rows: Rows, entries: Integers, word: npt.NDArray[np.uint32]) -> Synapses:
-    """The fields of synaptic words."""
-    population = netlist.vertices["population"][rows.vertex]
-    bits = netlist.populations[population]
+def _row_numbers(
+    netlist: Netlist, entry: npt.NDArray[np.void], key: Integers, local: Integers, rows: Integers
+) -> Integers:
+    """The row that each packet asks for: of neuron `local` of the vertex with `key`, by `entry`; `rows` for a pair."""
+    core_mask, shift = field(entry, "core_mask"), field(entry, "core_shift")
+    below = ~field(entry, "mask") & ~(core_mask << shift)
+    packet = np.repeat(key, rows) | local << netlist.colour_bits
+    core = packet >> np.repeat(shift, rows) & np.repeat(core_mask, rows)
+    within = (packet & np.repeat(below, rows)) >> netlist.colour_bits
+    return core * np.repeat(field(entry, "neurons"), rows) + within
 
-    def each(values: Integers) -> npt.NDArray[np.uint32]:
-        return np.repeat(values.astype(np.uint32), rows.synapses)
 
-    index_bits, type_bits, delay_bits = (field(bits, f"{part}_bits") for part in ("index", "type", "delay"))
-    target = word & each((1 << index_bits) - 1)
-    receptor = word >> each(index_bits) & each((1 << type_bits) - 1)
-    delay = word >> each(index_bits + type_bits) & each((1 << delay_bits) - 1)
-    delay = np.where(delay == 0, each(1 << delay_bits), delay)
+def _word_fields(
+    netlist: Netlist, vertex: Integers, synapses: Integers, word: npt.NDArray[np.uint32]
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint8], npt.NDArray[np.uint16]]:
+    """Targets, receptors and delays of the words of rows, whose receiving vertices are of one population."""
+    if not len(vertex):
+        return np.zeros(0, np.uint16), np.zeros(0, np.uint8), np.zeros(0, np.uint16)
+    bits = netlist.populations[netlist.vertices["population"][vertex[0]]]
+    index_bits, type_bits, delay_bits = (int(bits[f"{part}_bits"]) for part in ("index", "type", "delay"))
+    target = (word & (1 << index_bits) - 1).astype(np.uint16)
+    receptor = (word >> index_bits & (1 << type_bits) - 1).astype(np.uint16)
+    delay = (word >> index_bits + type_bits & (1 << delay_bits) - 1).astype(np.uint16)
+    delay[delay == 0] = 1 << delay_bits
+    # A slice has at most as many neurons as a population: the last index is compared, which has 16 bits at most.
+    last = np.repeat((field(netlist.vertices, "count") - 1)[vertex], synapses)
     for ok, what, expected in (
-        (target < each(netlist.vertices["count"][rows.vertex]), "a target", "a neuron of the slice"),
+        (target <= last, "a target", "a neuron of the slice"),
         (receptor <= 1, "a receptor", "0 or 1"),
     ):
         if not ok.all():
             bad = int(np.argmin(ok))
-            row = int(np.searchsorted(rows.first, bad, side="right")) - 1
-            node = f"vertices[{rows.vertex[row]}].words"
+            row = int(np.searchsorted(np.cumsum(synapses), bad, side="right"))
+            node = f"vertices[{vertex[row]}].words"
             raise netlist_error(f"{what} is not valid", node=node, found=f"{word[bad]:#010x}", expected=expected)
-    return Synapses(
-        rows=rows,
-        entries=entries,
-        target=target.astype(np.uint16),
-        receptor=receptor.astype(np.uint8),
-        weight=(word >> 16).astype(np.uint16),
-        delay=delay.astype(np.uint16),
-    )
+    return target, receptor.astype(np.uint8), delay

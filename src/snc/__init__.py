@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .compiler.evaluation.evaluate import evaluate
     from .compiler.evaluation.record import Evaluation
     from .compiler.executable import Executable
+    from .compiler.sharpen.settings import Settings as SharpenSettings
+    from .compiler.sharpen.sharpen import sharpen
     from .compiler.spinn1.executable import SpikingExecutable
     from .compiler.sweep.sweep import SweepResult, sweep
     from .compiler.targets import compile, load
@@ -27,6 +29,7 @@ __all__ = [
     "Diagnostic",
     "Evaluation",
     "Executable",
+    "SharpenSettings",
     "SncError",
     "SpikingExecutable",
     "SweepResult",
@@ -34,6 +37,7 @@ __all__ = [
     "compile",
     "evaluate",
     "load",
+    "sharpen",
     "sweep",
 ]
 
@@ -42,13 +46,18 @@ _HOMES = {
     "load": "compiler.targets",
     "evaluate": "compiler.evaluation.evaluate",
     "Evaluation": "compiler.evaluation.record",
+    "sharpen": "compiler.sharpen.sharpen",
     "sweep": "compiler.sweep.sweep",
     "SweepResult": "compiler.sweep.sweep",
+    "SharpenSettings": "compiler.sharpen.settings",
     "Executable": "compiler.executable",
     "SpikingExecutable": "compiler.spinn1.executable",
     "Diagnostic": "ir.diagnostics",
     "SncError": "ir.diagnostics",
 }
+
+_INNER_NAMES = {"SharpenSettings": "Settings"}
+"""Names that are longer here, where more than sharpening has settings."""
 
 
 def __getattr__(name: str) -> Any:
@@ -57,4 +66,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_HOMES[name]}", __name__), _INNER_NAMES.get(name, name))

@@ -88,7 +88,7 @@ class TestEval:
         np.save("wrong.npy", np.full(len(x), CLASSES - 1))
         ran = snc("eval", "net.snc", "--data", "test.npz", "--labels", "wrong.npy", "--min-acc", 0.99)
         assert ran.exit_code == 4
-        assert "error[SNC0456]" in ran.stderr
+        assert "error[SNC0856]" in ran.stderr
 
     def test_artefact_of_a_variant(self, snc: Snc, folder: Path, net: StepNet) -> None:
         strict = drawn_net(SEED, 3, grid=4)
@@ -98,7 +98,7 @@ class TestEval:
         found = evaluated(snc, "variant.snc", "--data", "test.npz", "--reference", "net.onnx", "--classes", CLASSES)
         assert found["worst"]["stage"] == "activation change"
         assert found["worst"]["layer"] == "fc1"
-        assert "SNC0451" in {note["code"] for note in found["notes"]}
+        assert "SNC0851" in {note["code"] for note in found["notes"]}
 
     def test_key_of_votes(self, snc: Snc, folder: Path, net: StepNet) -> None:
         outputs = net.weights[-1].shape[1]
@@ -124,20 +124,20 @@ class TestRefusals:
     def test_numbers_where_spikes_are_wanted(self, snc: Snc, folder: Path) -> None:
         np.savez("grey.npz", x=bits(1) * np.uint8(255), labels=np.zeros(400, np.int64))
         said = refusal(snc, "net.snc", "--data", "grey.npz", "--classes", CLASSES)
-        assert "SNC0443" in said and "--preprocess scale=1/255" in said
+        assert "SNC0843" in said and "--preprocess scale=1/255" in said
 
     def test_greys_for_a_network_of_fractions(self, snc: Snc, digits: Path) -> None:
         with np.load(DIGITS / "digits.npz") as stored:
             np.savez("grey.npz", images=stored["images"][:20], labels=stored["labels"][:20])
         said = refusal(snc, digits, "--data", "grey.npz")
-        assert "SNC0443" in said and "--preprocess scale=1/255" in said and "0 .. 255" in said
+        assert "SNC0843" in said and "--preprocess scale=1/255" in said and "0 .. 255" in said
 
     @pytest.mark.parametrize(
         ("labels", "code"),
         [
-            (np.zeros(7, np.int64), "SNC0433"),
-            (np.full(400, -1), "SNC0434"),
-            (np.full(400, 12), "SNC0449"),
+            (np.zeros(7, np.int64), "SNC0833"),
+            (np.full(400, -1), "SNC0834"),
+            (np.full(400, 12), "SNC0849"),
         ],
     )
     def test_labels_that_do_not_fit(self, snc: Snc, folder: Path, labels: np.ndarray[Any, Any], code: str) -> None:
@@ -150,11 +150,11 @@ class TestRefusals:
     def test_samples_of_another_shape(self, snc: Snc, folder: Path) -> None:
         np.savez("x.npz", x=bits(1).reshape(-1, 4, 4), labels=np.zeros(400, np.int64))
         said = refusal(snc, "net.snc", "--data", "x.npz")
-        assert "SNC0441" in said and "--preprocess reshape=16" in said
+        assert "SNC0841" in said and "--preprocess reshape=16" in said
 
     def test_no_labels(self, snc: Snc, folder: Path) -> None:
         np.savez("x.npz", x=bits(1))
-        assert "SNC0444" in refusal(snc, "net.snc", "--data", "x.npz")
+        assert "SNC0844" in refusal(snc, "net.snc", "--data", "x.npz")
 
     def test_reference_that_is_no_model(self, snc: Snc, folder: Path) -> None:
         Path("bad.onnx").write_bytes(b"no model at all")
@@ -165,7 +165,7 @@ class TestRefusals:
         said = refusal(
             snc, "net.snc", "--data", "test.npz", "--reference", DIGITS / "digits_cnn.onnx", "--classes", CLASSES
         )
-        assert "SNC0450" in said
+        assert "SNC0850" in said
 
     @pytest.mark.parametrize("arguments", [("--max-drop", 0.1), ("--min-acc", 98), ("--min-acc", "much")])
     def test_thresholds_that_mean_nothing(self, snc: Snc, folder: Path, arguments: tuple[object, ...]) -> None:

@@ -65,7 +65,7 @@ class TestText:
         with pytest.raises(UsageError) as caught:
             parse_recipe(text)
         (problem,) = caught.value.diagnostics
-        assert problem.code == "SNC0436" and problem.node.strip() == word and expected in problem.expected
+        assert problem.code == "SNC0836" and problem.node.strip() == word and expected in problem.expected
 
     def test_all_wrong_words_are_told_at_once(self) -> None:
         with pytest.raises(UsageError) as caught:
@@ -78,7 +78,7 @@ class TestText:
         try:
             assert parse_recipe(text) == parse_recipe(f" {text} ")
         except UsageError as error:
-            assert {problem.code for problem in error.diagnostics} == {"SNC0436"}
+            assert {problem.code for problem in error.diagnostics} == {"SNC0836"}
 
     def test_presets_stand_for_their_words(self) -> None:
         for name, words in PRESETS.items():
@@ -185,7 +185,7 @@ class TestSteps:
         path = written(tmp_path / "x.npy", npy(np.zeros((2, *shape), np.uint8)))
         with pytest.raises(UsageError, match=message) as caught:
             open_data(path, preprocess=text)
-        assert caught.value.diagnostics[0].code == "SNC0437" and caught.value.diagnostics[0].node == str(path)
+        assert caught.value.diagnostics[0].code == "SNC0837" and caught.value.diagnostics[0].node == str(path)
 
     def test_resize_is_that_of_pillow(self) -> None:
         from PIL import Image

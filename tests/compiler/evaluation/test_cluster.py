@@ -21,7 +21,7 @@ from snc.ir.diagnostics import UsageError
 from ..cli.conftest import run_snc
 from ..step_models import dense_steps, samples
 
-SAMPLES = 3000
+SAMPLES = 9000
 """Three batches."""
 
 
@@ -62,14 +62,14 @@ class TestEvaluation:
             folder / "net.snc", data, scheduler=scheduler, progress=lambda *done: told.append(done), **options
         )
         assert found == expected
-        assert len(found.stages) == 7 and told == [(1024, 3000), (2048, 3000), (3000, 3000)]
+        assert len(found.stages) == 7 and told == [(4096, 9000), (8192, 9000), (9000, 9000)]
 
     def test_a_worker_that_dies_costs_its_batches_a_second_attempt(self, folder: Path, scheduler: str) -> None:
         data, artefact = open_data(folder / "data.npz"), folder / "net.snc"
         expected = evaluate(snc.load(artefact), data, stages=False)
 
         def kill(done: int, _total: int) -> None:
-            if done == 1024:
+            if done == 4096:
                 with Client(scheduler, set_as_default=False) as client:
                     (process,) = client.run(os.getpid).values()
                 os.kill(process, signal.SIGKILL)
@@ -78,7 +78,7 @@ class TestEvaluation:
 
     def test_what_is_wrong_with_a_sample_is_told(self, folder: Path, scheduler: str, tmp_path: Path) -> None:
         x = samples(SAMPLES, 12)
-        x[2500, 3] = 7
+        x[8500, 3] = 7
         np.savez(tmp_path / "data.npz", x=x, labels=np.zeros(SAMPLES, np.int64))
         with pytest.raises(UsageError, match="0 and 1 only"):
             evaluate_on_cluster(folder / "net.snc", open_data(tmp_path / "data.npz"), scheduler=scheduler)

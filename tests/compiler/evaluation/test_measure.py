@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snc.compiler.data.arrays import ArrayDataSet
-from snc.compiler.evaluation import feed
+from snc.compiler.evaluation import spiking
 from snc.compiler.evaluation.estimate import losses
 from snc.compiler.evaluation.evaluate import Prepared, evaluate, prepare
 from snc.compiler.evaluation.partial import Partial, merged
@@ -45,7 +45,7 @@ def labelled(net: StepNet, count: int = 300) -> ArrayDataSet:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "MOST_SAMPLES", 32)
+    monkeypatch.setattr(spiking, "MOST_SAMPLES", 32)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -172,18 +172,18 @@ class TestScorer:
         assert found[:, 0].tolist() == (first[:, 0] == labels).astype(float).tolist()
 
     def test_labels_beyond_the_outputs_are_refused(self) -> None:
-        with pytest.raises(Exception, match="SNC0449"):
+        with pytest.raises(Exception, match="SNC0849"):
             Scorer(("top1",)).worth(np.zeros((2, 3)), np.array([0, 3]))
 
     def test_votes_need_outputs_for_each_class(self) -> None:
         data = ArrayDataSet({"x": np.zeros((3, 2))}, np.array([0, 1, 2]))
         common: dict[str, Any] = {"metric": "auto", "key": None, "spikes": True, "is_class": False}
         assert scorer_of(data, 6, classes=None, **common).key is not None
-        with pytest.raises(Exception, match="SNC0447"):
+        with pytest.raises(Exception, match="SNC0847"):
             scorer_of(data, 8, classes=None, **common)
 
     @pytest.mark.parametrize(("metric", "labels"), [("mse", np.array([0, 1])), ("top1", np.array([[0.5], [1.5]]))])
     def test_metric_must_go_with_the_labels(self, metric: str, labels: np.ndarray[Any, Any]) -> None:
         data = ArrayDataSet({"x": np.zeros((2, 2))}, labels)
-        with pytest.raises(Exception, match="SNC0445"):
+        with pytest.raises(Exception, match="SNC0845"):
             scorer_of(data, 2, metric=metric, classes=None, key=None, spikes=False, is_class=False)

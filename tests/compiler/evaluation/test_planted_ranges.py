@@ -126,6 +126,6 @@ class TestExecutable:
         x = np.random.default_rng(0).uniform(0, 1, (20, INPUTS)).astype(np.float32)
         executable = compile_schedule(dense_model(2, 1, ""), calibration={"x": x}, level=0)
         grey = (x * 255).astype(np.uint8)
-        with pytest.raises(Exception, match="SNC0443") as caught:
+        with pytest.raises(Exception, match="SNC0843") as caught:
             executable.evaluate(grey, labels=np.zeros(20, np.int64))
         assert "--preprocess scale=1/255" in str(caught.value)

@@ -84,8 +84,8 @@ class TestPlantedFaults:
         other = evolve(net, strict=frozenset({layer}))
         found = evaluated(built(other, weights="q4.8"), net, seed)
         assert blamed(found) == ("activation change", net.name(layer))
-        assert any(note.code == "SNC0451" for note in found.notes)
-        assert [note.node for note in found.notes if note.code == "SNC0452"] == [net.name(layer)]
+        assert any(note.code == "SNC0851" for note in found.notes)
+        assert [note.node for note in found.notes if note.code == "SNC0852"] == [net.name(layer)]
         lost = losses(found)
         assert lost["activation change"] == pytest.approx(sum(lost.values()))
 

@@ -45,7 +45,7 @@ class TestTails:
         votes = dense_spikes(x).reshape(COUNT, CLASSES, -1).sum(axis=2).argmax(axis=1)
         found = evaluated(model, built(model), x, votes, classes=CLASSES)
         assert found.scores["top1"] == 1
-        assert [note.code for note in found.notes] == ["SNC0454"]
+        assert [note.code for note in found.notes] == ["SNC0854"]
 
     def test_numbers_of_a_tail(self) -> None:
         model, x = dense_steps("key"), samples(COUNT, 12)
@@ -93,12 +93,12 @@ class TestRefusals:
     def test_values_that_are_no_spikes(self) -> None:
         executable = built(dense_steps())
         x = np.full((COUNT, 12), 0.3, np.float32)
-        with pytest.raises(UsageError, match="SNC0443"):
+        with pytest.raises(UsageError, match="SNC0843"):
             executable.evaluate(x, labels=np.zeros(COUNT, np.int64), classes=CLASSES)
 
     def test_more_classes_than_outputs(self) -> None:
         executable = built(dense_steps())
-        with pytest.raises(UsageError, match="SNC0449"):
+        with pytest.raises(UsageError, match="SNC0849"):
             executable.evaluate(samples(COUNT, 12), labels=np.full(COUNT, OUTPUTS))
 
 

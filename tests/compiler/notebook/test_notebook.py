@@ -110,7 +110,7 @@ def evaluation(name: str = "conv", **changes: Any) -> Evaluation:
         stages=(Stage(name, name, {"top1": 0.95}, -0.0125, 1000, name), Stage(name, "", {}, 0.0, 10)),
         layers=(LayerFinding(name, (name,), snr_db=30.25, saturated=0.01), LayerFinding(name, ())),
         worst=Worst(name, name, (name,), name, name),
-        notes=(Diagnostic("SNC0440", name, severity="warning"), Diagnostic("SNC0441", "quiet", severity="note")),
+        notes=(Diagnostic("SNC0840", name, severity="warning"), Diagnostic("SNC0841", "quiet", severity="note")),
     )
     return attrs.evolve(found, **changes)
 
@@ -185,7 +185,7 @@ class TestEvaluation:
     def test_any_text_stays_text(self, name: str) -> None:
         page = checked(evaluation(name)._repr_html_())
         assert "93.75%" in page.text and "-1.25%" in page.text and "30.25 dB" in page.text
-        assert "SNC0440" in page.text and "SNC0441" not in page.text
+        assert "SNC0840" in page.text and "SNC0841" not in page.text
 
     def test_errors_are_no_shares(self) -> None:
         found = evaluation(metric="mse", scores={"mse": 0.125}, stages=(Stage("a", "", {"mse": 0.125}, 0.0, 5),))

@@ -55,7 +55,9 @@ def dense(outputs: int = CLASSES, activation: str = "Relu", tail: str = "") -> o
     return model(nodes, constants, (SIDE * SIDE,), at)
 
 
-def conv(outputs: int = CLASSES, *, pool_first: bool = False, normalised: bool = False) -> onnx.ModelProto:
+def conv(
+    outputs: int = CLASSES, *, pool_first: bool = False, normalised: bool = False, pool: str = "MaxPool"
+) -> onnx.ModelProto:
     """3x3, 4 - pool 2 - dense; batch normalisations whose new scale and variance are one initialiser."""
     constants = {
         "conv.weight": weights(0, 4, 1, 3, 3),
@@ -72,8 +74,8 @@ def conv(outputs: int = CLASSES, *, pool_first: bool = False, normalised: bool =
         )
         at = "n"
     relu = helper.make_node("Relu", ["{}"], ["a"], name="/relu")
-    pool = helper.make_node("MaxPool", ["{}"], ["p"], name="/pool", kernel_shape=[2, 2], strides=[2, 2])
-    for node in (pool, relu) if pool_first else (relu, pool):
+    pooling = helper.make_node(pool, ["{}"], ["p"], name="/pool", kernel_shape=[2, 2], strides=[2, 2])
+    for node in (pooling, relu) if pool_first else (relu, pooling):
         node.input[0] = at
         nodes.append(node)
         at = node.output[0]

@@ -31,6 +31,8 @@ NETS: dict[str, Callable[[], onnx.ModelProto]] = {
     "conv": conv,
     "pool first": lambda: conv(pool_first=True),
     "normalised": lambda: conv(normalised=True),
+    "average": lambda: conv(pool="AveragePool"),
+    "average first": lambda: conv(pool="AveragePool", pool_first=True),
 }
 
 
@@ -77,6 +79,15 @@ class TestPrepared:
         network = prepare(conv(pool_first=True))
         pool = next(op for op in network.module.main.body.ops if isinstance(op, nn.MaxPool2dOp))
         assert isinstance(pool.x.owner, nn.BatchNormOp)
+
+    @pytest.mark.parametrize("first", [False, True])
+    def test_an_average_reads_spikes_and_ends_in_them(self, first: bool) -> None:
+        network = prepare(conv(pool="AveragePool", pool_first=first))
+        pool = next(op for op in network.module.main.body.ops if isinstance(op, nn.AvgPool2dOp))
+        assert isinstance(pool.x.owner, nn.CastOp)
+        (user,) = pool.out.users
+        assert isinstance(user, nn.BatchNormOp)
+        assert len(network.activations) == 3
 
     def test_keeps_networks_without_normalisation_that_way(self) -> None:
         network = prepare(conv(), batch_norm="keep")

@@ -312,7 +312,7 @@ class TestInputs:
         np.savez(tmp_path / "data.npz", x=samples(3, 13), labels=np.zeros(3, np.int64))
         (row,) = sweep(spec, out=tmp_path / "r", jobs=1).rows
         assert (row["status"], row["accuracy"], row["cores"]) == (UNSCORED, None, 3)
-        assert row["code"] == "SNC0441" and str(row["message"]).startswith("data.npz: ")
+        assert row["code"] == "SNC0841" and str(row["message"]).startswith("data.npz: ")
 
     def test_a_finding_is_the_same_where_samples_were_sent(self, tmp_path: Path) -> None:
         spec = read_spec(write_sweep(tmp_path, FOUR))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snc.ir.dialects.spinn1_tables import ROW_HEADER
+from snc.runtime.spinn1 import synapses
 from snc.runtime.spinn1.errors import NetlistError
 from snc.runtime.spinn1.netlist import Netlist
 from snc.runtime.spinn1.routing import follow
@@ -53,6 +54,21 @@ class TestDecode:
         np.testing.assert_array_equal(rows.words, np.tile(np.array(widest) + ROW_HEADER, 6))
         np.testing.assert_array_equal(rows.first, np.cumsum(rows.synapses) - rows.synapses)
         np.testing.assert_array_equal(rows.neuron, np.repeat(np.arange(6), 2))
+
+    @given(seed=st.integers(0, 2**32), rows=st.integers(1, 20))
+    @settings(max_examples=20, deadline=None)
+    def test_does_not_depend_on_how_many_rows_are_decoded_at_once(self, seed: int, rows: int) -> None:
+        rng = np.random.default_rng(seed)
+        netlist = draw(rng, random_shape(rng)).netlist
+        whole = decoded(netlist)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(synapses, "BLOCK_ROWS", rows)
+            parts = decoded(netlist)
+        for one, other in ((whole.rows, parts.rows), (whole, parts)):
+            for column in set(attrs.fields_dict(type(one))) - {"rows"}:
+                found, expected = getattr(other, column), getattr(one, column)
+                assert found.dtype == expected.dtype
+                np.testing.assert_array_equal(found, expected)
 
     def test_a_packet_that_no_table_knows_has_no_effect(self) -> None:
         netlist = draw(np.random.default_rng(1), Shape(sizes=(6, 4), tiles=1)).netlist
