@@ -136,6 +136,7 @@ class ScheduleSubject:
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def execute_congested(self, inputs: Sequence[Array]) -> tuple[Array, Mapping[str, Any]]:
+        """Never asked for: only spiking netlists have a stage of late packets."""
         raise NotImplementedError("a schedule loses no packets")
 
     def observe(self, inputs: Sequence[Array], raw: Array) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from ...ir.dialects.spinn1_tables import LINKS
 from ...runtime.spinn1.machine_checks import CORES, chip_of, neighbours
 from .figures import decimal, share
 from .heat import Scale, levels
+from .mesh import Link
 from .names import elided
 from .spiking_measured import SpikingMeasured
 
@@ -64,18 +65,6 @@ class Chip:
     router_title: str
     groups: tuple[CoreGroup, ...]
     idle: tuple[tuple[float, float], ...]
-
-
-@frozen
-class Link:
-    """One direction of a link, as a line."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    level: int
-    title: str
 
 
 @frozen
