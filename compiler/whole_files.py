@@ -14,7 +14,7 @@ from typing import IO
 def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
     """A file to write to; it becomes `path` when the block ends well, and is removed on any error or interrupt.
 
-    A link is followed. Raises OSError where the place cannot be written.
+    A link is followed. Raises OSError, which names `path`, where the place cannot be written or has no room.
     """
     target = os.path.realpath(path)
     neighbour = os.path.join(os.path.dirname(target), f".snc-{secrets.token_hex(8)}.tmp")
@@ -25,7 +25,9 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(neighbour, target)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(neighbour)
+        if isinstance(error, OSError) and error.filename in (None, neighbour):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise

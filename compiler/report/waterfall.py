@@ -16,14 +16,11 @@ Layers = tuple[tuple[str, tuple[str, ...]], ...]
 TINY = 0.4
 """Percent of the axis that a bar takes at least, so that it is seen."""
 COLUMNS = (
-    ("snr_db", "SNR", "dB", 1.0, 1),
-    ("saturated", "saturated", "%", 100.0, 2),
-    ("flushed", "weights flushed", "%", 100.0, 2),
-    ("ties", "ties", "%", 100.0, 2),
-    ("late_per_sample", "late", "a sample", 1.0, 2),
-    ("lost_per_sample", "lost", "a sample", 1.0, 2),
+    (("snr_db", "SNR", " dB", 1.0, 1), ("saturated", "saturated", " %", 100.0, 2)),
+    (("flushed", "weights flushed", " %", 100.0, 2), ("ties", "ties", " %", 100.0, 2)),
+    (("late_per_sample", "late", "", 1.0, 2), ("lost_per_sample", "lost", "", 1.0, 2)),
 )
-"""What is known of layers: field, title, unit, factor, decimals."""
+"""What is known of layers, two findings in a column: field, title, unit, factor, decimals."""
 
 
 @frozen
@@ -62,10 +59,10 @@ class Waterfall:
 
 @frozen
 class Findings:
-    """What was found of layers: titles of the columns with their units, and cells by layer."""
+    """What was found of layers: titles of the columns, and cells by layer, of one or two lines each."""
 
     titles: tuple[str, ...]
-    cells: dict[int, tuple[str, ...]]
+    cells: dict[int, tuple[tuple[str, ...], ...]]
 
 
 def waterfall(evaluation: Evaluation, layers: Layers) -> Waterfall:
@@ -135,11 +132,21 @@ def layer_findings(evaluation: Evaluation, layers: Layers) -> Findings:
         index = place_of(finding.name, finding.onnx, layers)
         if index is not None:
             known[index] = finding
-    shown = [each for each in COLUMNS if any(getattr(finding, each[0]) is not None for finding in known.values())]
+    found = [
+        [each for each in column if any(getattr(finding, each[0]) is not None for finding in known.values())]
+        for column in COLUMNS
+    ]
+    shown = [column for column in found if column]
     return Findings(
-        titles=tuple(f"{title}, {unit}" for _, title, unit, _, _ in shown),
+        titles=tuple(", ".join(title for _, title, _, _, _ in column) for column in shown),
         cells={
-            index: tuple(_cell(getattr(finding, name), factor, decimals) for name, _, _, factor, decimals in shown)
+            index: tuple(
+                tuple(
+                    _cell(getattr(finding, name), factor, decimals, unit) + (f" {title}" if line else "")
+                    for line, (name, title, unit, factor, decimals) in enumerate(column)
+                )
+                for column in shown
+            )
             for index, finding in known.items()
         },
     )
@@ -154,8 +161,8 @@ def place_of(name: str, nodes: tuple[str, ...], layers: Layers) -> int | None:
     return next((index for index, (_, own) in enumerate(layers) if wanted and wanted <= set(own)), None)
 
 
-def _cell(value: float | None, factor: float, decimals: int) -> str:
+def _cell(value: float | None, factor: float, decimals: int, unit: str) -> str:
     if value is None:
         return "-"
     amount, least = value * factor, 10.0**-decimals
-    return f"<{least:.{decimals}f}" if 0 < amount < least / 2 else f"{amount:,.{decimals}f}"
+    return (f"<{least:.{decimals}f}" if 0 < amount < least / 2 else f"{amount:,.{decimals}f}") + unit

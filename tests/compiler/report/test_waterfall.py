@@ -65,14 +65,22 @@ class TestLayerFindings:
             LayerFinding("torn", ("z", "w"), snr_db=9.0),
         )
         found = layer_findings(evaluation, (("a", ("q",)), ("b", ("y", "z", "pool")), ("c", ("w",))))
-        assert found.titles == ("SNR, dB",)
-        assert found.cells == {0: ("31.2",), 1: ("7.0",)}
+        assert found.titles == ("SNR",)
+        assert found.cells == {0: (("31.2 dB",),), 1: (("7.0 dB",),)}
 
-    @pytest.mark.parametrize(("share", "shown"), [(0.0, "0.00"), (0.25, "25.00"), (0.00001, "<0.01"), (None, "-")])
+    @pytest.mark.parametrize(
+        ("share", "shown"), [(0.0, "0.00 %"), (0.25, "25.00 %"), (0.00001, "<0.01 %"), (None, "-")]
+    )
     def test_shares_are_in_percent(self, share: float | None, shown: str) -> None:
         evaluation = self.evaluation(
             LayerFinding("a", (), saturated=share, ties=0.5), LayerFinding("b", (), saturated=0.5, ties=0.5)
         )
         found = layer_findings(evaluation, (("a", ()), ("b", ())))
-        assert found.titles == ("saturated, %", "ties, %")
-        assert found.cells[0] == (shown, "50.00")
+        assert found.titles == ("saturated", "ties")
+        assert found.cells[0] == ((shown,), ("50.00 %",))
+
+    def test_two_findings_share_a_column(self) -> None:
+        finding = LayerFinding("a", (), snr_db=20.0, saturated=0.5, late_per_sample=0.25, lost_per_sample=2.0)
+        found = layer_findings(self.evaluation(finding), (("a", ()),))
+        assert found.titles == ("SNR, saturated", "late, lost")
+        assert found.cells[0] == (("20.0 dB", "50.00 % saturated"), ("0.25", "2.00 lost"))

@@ -168,8 +168,11 @@ class TestInterruptions:
 
     def test_ctrl_c_keeps_what_was_computed(self, four: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         in_process(monkeypatch, tmp_path)
+        # A shell starts programs in the background with this signal ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         with pytest.raises(KeyboardInterrupt):
             sweep(four.spec, out=tmp_path / "r", advance=At(2, lambda: signal.raise_signal(signal.SIGINT)))
+        signal.signal(signal.SIGINT, before)
         again = sweep(four.spec, out=tmp_path / "r")
         assert (again.taken, again.computed) == (2, 2)
         assert again.table.read_bytes() == four.table
