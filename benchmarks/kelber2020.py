@@ -29,7 +29,7 @@ from snc.runtime.spinn2.timer import time_program
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.paper_nets import NETS
 
-DATA = Path(__file__).resolve().parent / "data" / "kelber2020_vgg16.csv"
+DATA = Path(__file__).resolve().parent / "data"
 CLOCKS_PER_MS = 250_000
 
 LATENCY_MS = {
@@ -56,11 +56,14 @@ PHASE_MS = {
 """Phases of the convolutions; the ARM column holds all layers, the others leave the matrix products out."""
 
 
-def published() -> dict[str, dict[str, int]]:
-    """Clocks by layer and column of the data file."""
-    lines = [line for line in DATA.read_text(encoding="ascii").splitlines() if not line.startswith("#")]
+def published(net: str) -> dict[str, dict[str, int]]:
+    """Clocks by our name of the layer and column of the data file, in the file's order."""
+    text = (DATA / f"kelber2020_{net}.csv").read_text(encoding="ascii")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
     return {
-        row["layer"]: {name: int(value) for name, value in row.items() if name.endswith("_clk") and value}
+        row.get("name") or row["layer"]: {
+            name: int(value) for name, value in row.items() if name.endswith("_clk") and value
+        }
         for row in csv.DictReader(lines)
     }
 
@@ -73,24 +76,27 @@ def cell(paper: float | None, ours: float, form: str = ",.0f") -> str:
 
 
 def print_layers(layers: list[Mapping[str, Any]], paper: Mapping[str, Mapping[str, int]]) -> None:
-    """A line for each layer."""
-    print(f"{'layer':<10}" + "".join(f"{name:>27}" for name in (*COLUMNS, "total")))
+    """A line for each layer; the total is without ARM work where the paper gives none."""
+    print(f"{'layer':<18}" + "".join(f"{name:>27}" for name in (*COLUMNS, "total")))
     for row in layers:
         name = row["onnx"][0]
         known = paper.get(name, {})
         cells = []
         for theirs, ours in COLUMNS.values():
-            split = any(column in known for column in theirs) and "weights_clk" in known
+            given = any(column in known for column in theirs) and "weights_clk" in known
             cells.append(
                 cell(
-                    sum(known.get(column, 0) for column in theirs) if split else None,
+                    sum(known.get(column, 0) for column in theirs) if given else None,
                     sum(row["phases"][phase] for phase in ours),
                 )
             )
-        whole = known.get("conv_fc_total_clk")
-        if whole is not None:
-            whole += sum(known.get(column, 0) for column in COLUMNS["ARM"][0])
-        print(f"{name:<10}" + "".join(f"{each:>27}" for each in (*cells, cell(whole, row["clocks"]))))
+        arm, own_arm = COLUMNS["ARM"]
+        whole, clocks = known.get("conv_fc_total_clk"), row["clocks"]
+        if whole is not None and any(column in known for column in arm):
+            whole += sum(known.get(column, 0) for column in arm)
+        elif whole is not None:
+            clocks -= sum(row["phases"][phase] for phase in own_arm)
+        print(f"{name:<18}" + "".join(f"{each:>27}" for each in (*cells, cell(whole, clocks))))
 
 
 def print_baseline(layers: list[Mapping[str, Any]], paper: Mapping[str, Mapping[str, int]]) -> None:
@@ -100,7 +106,7 @@ def print_baseline(layers: list[Mapping[str, Any]], paper: Mapping[str, Mapping[
         name = row["onnx"][0]
         logged = paper.get(name, {}).get("baseline_total_clk")
         if logged is not None and name not in seen:
-            print(f"  {name:<10} {cell(logged, row['clocks'])} clocks")
+            print(f"  {name:<18} {cell(logged, row['clocks'])} clocks")
         seen.add(name)
 
 
@@ -152,12 +158,11 @@ def main() -> None:
             layers = found["layers"]
             print(f"\n{net}, {mapping}: {cell(LATENCY_MS[net, mapping], found['latency_s'] * 1e3, '.2f')} ms", end="")
             print(f"   roofline {found['roofline_s'] * 1e3:.2f} ms, timed in {seconds:.2f} s")
-            if mapping == "baseline" and net == "vgg16":
-                print_baseline(layers, published())
-            if mapping == "kelber2020":
+            if mapping == "baseline":
+                print_baseline(layers, published(net))
+            else:
                 print_sums(net, layers)
-                if net == "vgg16":
-                    print_layers(layers, published())
+                print_layers(layers, published(net))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from ..backends.spinn2.build import compute_elements
@@ -26,6 +27,7 @@ from .artefact_arrays import Json
 from .calibration import SampleCalibration, noise_samples
 from .executable import Executable, Port, split_samples
 from .onnx.importer import import_model
+from .onnx.limits import MAX_FILE_BYTES
 from .onnx.loading import load_model
 from .pipelines import Spinn2Options, fixed_point_pipeline, graph_pipeline, tiling_pipeline
 
@@ -71,9 +73,7 @@ def compile(
     notes: list[Diagnostic] = []
     progress("import")
     proto = load_model(model) if isinstance(model, str | Path) else model
-    digest = (
-        hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest() if proto.ByteSize() < 1 << 31 else ""
-    )
+    digest = model_digest(proto)
     module = import_model(proto, shapes=shapes, warn=notes.append)
     progress("graph")
     run_pipeline(graph_pipeline(), module, PassContext(warnings=notes), instruments)
@@ -98,6 +98,15 @@ def compile(
         "shapes": {name: list(shape) for name, shape in sorted((shapes or {}).items())},
     }
     return Executable(fixed, program, machine_text(named), target, mapping, settings, digest, tuple(notes))
+
+
+def model_digest(model: onnx.ModelProto) -> str:
+    """SHA-256 of a model's bytes in hexadecimal; empty for one too large to be a message."""
+    try:
+        message = model.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError):
+        return ""
+    return hashlib.sha256(message).hexdigest() if len(message) <= MAX_FILE_BYTES else ""
 
 
 def chosen_rescale(module: ModuleOp, rescale: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ from .place import Placement, place_maps, turns
 from .ports import add_input_ports, add_output_ports
 from .reuse import schedule_reuse
 from .rows import Rows, program_of
-from .splits import Splits, snake
+from .splits import Kind, Splits, snake
+from .teams import TeamSplit
 from .waves import schedule_waves
 
 Array = NDArray[Any]
@@ -53,6 +55,11 @@ def storage_elements(machine: Machine) -> Array:
     return np.array([[machine.pe_of(qpe, i) for i in per_qpe] for qpe in machine.floor_plan.storage_qpes])
 
 
+def across(elements: Array, machine: Machine) -> Array:
+    """PEs in such an order that neighbours sit in different QPEs: parts that are read together pass many routers."""
+    return elements.reshape(-1, machine.mesh.pes_per_qpe).T.reshape(-1)
+
+
 def quadrants(machine: Machine) -> list[Array]:
     """The PEs nearest to each DRAM port."""
     port = np.repeat([machine.nearest_port(qpe) for qpe in machine.qpes], machine.mesh.pes_per_qpe)
@@ -66,19 +73,22 @@ def build_program(
     splits: Splits | None = None,
     map_bytes: int | None = None,
     tactics: Tactics | None = None,
+    chosen: Mapping[Kind, TeamSplit] | None = None,
 ) -> Program:
     """A program whose maps take at most `map_bytes` of each PE (all that fits, if None).
 
-    With `splits` it is an optimized one, by `tactics`.
+    With `splits` it is an optimized one, by `tactics`; layers of a kind take the split that is `chosen`, if it fits.
     """
     main = module.main
     rows = Rows(machine.processing_elements)
     dram = Dram(len(machine.dram.ports), machine.dram.capacity_bytes // len(machine.dram.ports))
     spread = splits is not None
-    keepers = snake(machine)[None] if spread else storage_elements(machine)
+    keepers = across(snake(machine), machine)[None] if spread else storage_elements(machine)
     placement = Placement(rows, dram, keepers, Storage(machine.pe.data_bytes), spread, map_bytes)
     on_chip = mapping != "baseline"
-    optimizer = Optimizer(machine, placement, splits, tactics) if splits is not None and tactics is not None else None
+    optimizer = None
+    if splits is not None and tactics is not None:
+        optimizer = Optimizer(machine, placement, splits, tactics, chosen or {})
     plans: dict[Operation, Plan] = {op: plan_block(op) for op in main.body.ops if isinstance(op, BlockOp)}
     layers: list[str] = []
     try:
@@ -194,7 +204,7 @@ def _schedule_block(
         tile_slots=2 if ahead else 1,
     )
     if plan.core == "matmul":
-        schedule_dense(emitter)
+        schedule_dense(emitter, share=on_chip)
     elif reuse:
         floor = machine.floor_plan
         places = places_of(machine.mesh.pes_per_qpe, floor.qpes_per_block, floor.blocks_per_double_block)

@@ -9,12 +9,12 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from ...ir.dialects.spinn2_tables import BOX, BufferKind, Copy, Packing
+from ...ir.dialects.spinn2_tables import BufferKind, Packing
 from ...passes.tile.demand import Parameter, filter_bytes
 from ...passes.tile.geometry import MAC_ROW_BYTES, WORD_BYTES, Plan, align
-from .maps import merge_rows
+from .maps import box_records
 from .memory import Dram
-from .rows import Rows, records
+from .rows import Rows
 
 Array = NDArray[Any]
 
@@ -45,9 +45,7 @@ class Records:
 
 def line_boxes(size: Array, lines: Array | int = 1, pitch: Array | int = 0) -> NDArray[np.void]:
     """Box records that copy `lines` lines of `size` bytes, `pitch` bytes apart on both sides."""
-    columns: dict[str, Array | int] = {"copy": int(Copy.BOX), "n0": 1, "n1": lines, "n2": 1, "element": 1}
-    columns |= {"bytes": size, "src_1": pitch, "dst_1": pitch}
-    return merge_rows(records(BOX, len(size), columns))
+    return box_records(size, (1, lines), (0, pitch), (0, pitch), 1)
 
 
 def part_records(

@@ -23,8 +23,9 @@ from ...passes.tile.demand import (
 )
 from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, Source, align, source_boxes, stage_boxes
 from .constants import Records, fixed_record, line_boxes
-from .kernels import I32_LIMITS, IDENTITY, stage_columns, swapped
+from .kernels import I32_LIMITS, IDENTITY, pads, stage_columns, swapped
 from .maps import FeatureMap, Tiles, overlap
+from .maxima import SeparablePool
 from .memory import Dram
 from .rows import Rows, records
 
@@ -433,6 +434,9 @@ class BlockEmitter:
                 number += 1
             target = self.results[position + (1 if self.identity_bias else 0)]
             before = tiles[position - 1] if position else first_boxes(self.plan, tiles[0], np.zeros((len(q), 2), int))
+            if stage.maxima:
+                running, pitches = self._pool_by_maxima(q, position, before, tiles[position], running, pitches, target)
+                continue
             running, pitches = self._stage_task(
                 q, position, before, tiles[position], running, pitches, operand, target, second=second
             )
@@ -535,6 +539,33 @@ class BlockEmitter:
                 shape, operands = swapped(shape), swapped(operands)
         self.rows.tasks(self.layer, self.pes[q], Phase.POST, records(SHAPE, len(q), shape), operands)
         return (target[0][q], target[1][q]), (y_channel, y_row)
+
+    def _pool_by_maxima(
+        self,
+        q: Array,
+        position: int,
+        before: Boxes,
+        boxes: Boxes,
+        running: Operand,
+        pitches: tuple[Array, Array],
+        target: Operand,
+    ) -> tuple[Operand, tuple[Array, Array]]:
+        """A max pooling without windows, a step for each maximum; the tiles that it reads are changed."""
+        stage = self.plan.stages[position]
+        view = self.plan.stages[position - 1].view if position else self.plan.first.view
+        _, rows_in, columns_in = extents(before)
+        padding = pads(stage, before, boxes)
+        pool = SeparablePool(stage, view, extents(boxes), (rows_in, columns_in), padding, running, pitches)
+        result, (y_channel, y_row, _) = (target[0][q], target[1][q]), stage_pitches(self.plan, position, boxes)
+        code = element(stage.dtype)
+        common = {"kernel": int(Kernel.MAXIMUM), "a_type": code, "b_type": code, "y_type": code}
+        columns = list(pool.columns(result, (y_channel, y_row)))
+        for number, each in enumerate((*pool.rows(), *columns)):
+            if number:
+                self.rows.next_step()
+            shapes = records(SHAPE, len(each.pieces), each.shape | common)
+            self.rows.tasks(self.layer, self.pes[q[each.pieces]], Phase.POST, shapes, each.operands)
+        return (result, (y_channel, y_row)) if columns else pool.kept
 
     def _record_bytes(self, position: int) -> int:
         """Bytes from channel to channel of a stage's parameters; 0 where all channels share them."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...ir.dialects import quant
 from ...passes.tile.demand import FILTER_GROUP, Tile
-from ...passes.tile.geometry import MAC_ROW_BYTES, Plan, core_extent
+from ...passes.tile.geometry import MAC_ROW_BYTES, WORD_BYTES, Plan, Stage, core_extent
 from ...runtime.spinn2.clocks import Clocks
 from .teams import TeamTable
 
@@ -24,6 +24,16 @@ SPLIT_RING = 1.5
 """More packets on the busiest router when the last neighbours of a team sit apart."""
 STEP_CLOCKS = 60
 """What a step costs beside its work."""
+
+
+def _extents(plan: Plan, rows: Array, columns: Array) -> list[tuple[Array, Array]]:
+    """Rows and columns under so many of the block's result: of the first feature map, then of each stage's result."""
+    found = [(rows, columns)]
+    for window in (stage.window for stage in reversed(plan.stages)):
+        rows = (rows - 1) * window.stride[0] + window.extent(0)
+        columns = (columns - 1) * window.stride[1] + window.extent(1)
+        found.append((rows, columns))
+    return found[::-1]
 
 
 @frozen
@@ -60,30 +70,29 @@ class LayerCost:
         return channels * height * width * self.clocks.arm.add
 
     def arm(self, channels: Array, rows: Array, columns: Array) -> Array:
-        """ARM clocks of a piece, padding left out."""
+        """ARM clocks of a piece; a pooling's padding counts as input, that of a convolution is left out."""
         arm = self.clocks.arm
         total = np.zeros(np.broadcast(channels, rows, columns).shape)
-        outputs = channels * rows * columns
-        height, width = core_extent(self.plan, rows, columns)
-        inside = channels * height * width
-        pooled = False
-        for stage in self.plan.stages:
-            count = outputs if pooled else inside
+        extents = _extents(self.plan, rows, columns)
+        for stage, (rows_in, columns_in), (height, width) in zip(self.plan.stages, extents, extents[1:], strict=False):
+            count, inputs = channels * height * width, channels * rows_in * columns_in
             match stage.op:
                 case quant.RescaleOp() | quant.RescaleFloatOp():
-                    total = total + count * arm.quantize
+                    total = total + count * (arm.quantize + self._relu(stage))
                 case quant.AddOp() | quant.AddFloatOp():
-                    total = total + count * arm.add
+                    total = total + count * (arm.add + self._relu(stage))
                 case quant.MulOp():
-                    total = total + count * arm.multiply
+                    total = total + count * (arm.multiply + self._relu(stage))
                 case quant.TableOp():
                     total = total + count * arm.table
+                case quant.MaxPool2dOp() if stage.maxima:
+                    down, right = (each - 1 for each in stage.window.kernel)
+                    total = total + channels * height * (columns_in * down + width * right) * arm.maximum
                 case quant.MaxPool2dOp():
-                    total = total + inside * arm.max_pool_i8_input
-                    pooled = True
+                    wide = stage.dtype.itemsize == WORD_BYTES
+                    total = total + inputs * (arm.max_pool_i32_input if wide else arm.max_pool_i8_input)
                 case quant.AvgPool2dOp():
-                    total = total + inside * arm.average_pool_input
-                    pooled = True
+                    total = total + inputs * arm.average_pool_input
                 case quant.SoftmaxOp():
                     total = total + count * arm.softmax
                 case quant.LrnOp():
@@ -93,6 +102,11 @@ class LayerCost:
                 case _:
                     pass
         return total
+
+    def _relu(self, stage: Stage) -> float:
+        """ARM clocks of a lower limit: that of the element type costs nothing."""
+        limited = isinstance(stage.op, quant.Limited) and stage.op.low > np.iinfo(stage.dtype).min
+        return self.clocks.arm.relu_i8 if limited and stage.dtype.itemsize < WORD_BYTES else 0.0
 
     def tile_bytes(self, rows: Array, columns: Array) -> Array:
         """Bytes of the input tile under a piece."""

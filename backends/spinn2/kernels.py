@@ -56,11 +56,11 @@ def stage_columns(stage: Stage, before: Boxes, boxes: Boxes, record_bytes: int, 
         case quant.TableOp():
             return common | {"kernel": int(Kernel.TABLE), "p_pitch": record_bytes}
         case quant.MaxPool2dOp():
-            return whole | {"kernel": int(Kernel.MAX_POOL)} | _pads(stage, before, boxes)
+            return whole | {"kernel": int(Kernel.MAX_POOL)} | _pad_columns(stage, before, boxes)
         case quant.AvgPool2dOp():
             zero = uniform(op.x).zero_point
             extra = {"kernel": int(Kernel.AVG_POOL), "zero_a": zero, "count": op.count}
-            return common | extra | _pads(stage, before, boxes)
+            return common | extra | _pad_columns(stage, before, boxes)
         case quant.SoftmaxOp():
             return common | {"kernel": int(Kernel.SOFTMAX)}
         case quant.LrnOp():
@@ -84,8 +84,13 @@ def swapped(columns: Columns) -> Columns:
     return {names.get(name, name): values for name, values in columns.items()}
 
 
-def _pads(stage: Stage, before: Boxes, boxes: Boxes) -> Columns:
+def pads(stage: Stage, before: Boxes, boxes: Boxes) -> tuple[Array, Array]:
     """Rows and columns between the first window's start and the tile's start (the tile is cut at the map's edge)."""
     start = boxes[:, 1:, 0] * np.array(stage.window.stride) - np.array(stage.window.before)
     padding = before[:, 1:, 0] - start
-    return {"pad_top": padding[:, 0], "pad_left": padding[:, 1]}
+    return padding[:, 0], padding[:, 1]
+
+
+def _pad_columns(stage: Stage, before: Boxes, boxes: Boxes) -> Columns:
+    top, left = pads(stage, before, boxes)
+    return {"pad_top": top, "pad_left": left}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from attrs import define, frozen
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ...ir.dialects.spinn2_tables import BOX, Copy
 from ...passes.tile.geometry import Boxes, View
-from .rows import records
+from .rows import Column, records
 
 Array = NDArray[Any]
+Pair: TypeAlias = tuple[Column, Column]
 
 
 @frozen(eq=False)
@@ -114,10 +115,9 @@ class Overlap:
 
 def overlap(tiles: Tiles, segments: Segments, view: View, itemsize: int, *, load: bool) -> Overlap:
     """Intersects tiles with segments; with `load` the box records copy map to tile, else tile to map."""
-    low = np.maximum(tiles.boxes[:, None, :, 0], segments.boxes[None, :, :, 0])
-    high = np.minimum(tiles.boxes[:, None, :, 1], segments.boxes[None, :, :, 1])
-    tile, segment = np.nonzero(np.all(high > low, axis=2))
-    low, count = low[tile, segment], (high - low)[tile, segment]
+    tile, segment = _meeting(tiles.boxes, segments.boxes)
+    low = np.maximum(tiles.boxes[tile, :, 0], segments.boxes[segment, :, 0])
+    count = np.minimum(tiles.boxes[tile, :, 1], segments.boxes[segment, :, 1]) - low
     from_tile = low - tiles.boxes[tile, :, 0]
     from_segment = low - segments.boxes[segment, :, 0]
 
@@ -128,22 +128,10 @@ def overlap(tiles: Tiles, segments: Segments, view: View, itemsize: int, *, load
     tile_pitch = (tiles.channel_pitch[tile], tiles.row_pitch[tile])
     map_pitch = (segments.channel_pitch[segment], segments.row_pitch[segment])
     source, target = (map_pitch, tile_pitch) if load else (tile_pitch, map_pitch)
-    zero = np.zeros(len(tile), np.int64)
-    columns = {
-        "copy": int(Copy.BOX),
-        "n0": zero + 1 if view.minor else count[:, 0],
-        "n1": count[:, 1],
-        "n2": 1,
-        "bytes": (count[:, 0] if view.minor else count[:, 2]) * itemsize,
-        "src_0": zero if view.minor else source[0],
-        "src_1": source[1],
-        "dst_0": zero if view.minor else target[0],
-        "dst_1": target[1],
-        "element": itemsize,
-    }
+    planes, width = (1, count[:, 0]) if view.minor else (count[:, 0], count[:, 2])
     return Overlap(
         tile,
-        merge_rows(records(BOX, len(tile), columns)),
+        box_records(width * itemsize, (planes, count[:, 1]), source, target, itemsize),
         segments.buffer[segment],
         segments.address[segment] + offset(from_segment, *map_pitch),
         tiles.buffer[tile],
@@ -151,24 +139,40 @@ def overlap(tiles: Tiles, segments: Segments, view: View, itemsize: int, *, load
     )
 
 
-def merge_rows(boxes: NDArray[np.void]) -> NDArray[np.void]:
-    """Boxes whose rows, then planes, follow each other without a gap on both sides become fewer, longer rows."""
-    for count, source, target in (("n1", "src_1", "dst_1"), ("n0", "src_0", "dst_0")):
-        if count == "n0":
-            # Planes of a single row each: look at them as rows.
-            flat = (boxes["n1"] == 1) & (boxes["n0"] > 1)
-            boxes["n1"] = np.where(flat, boxes["n0"], boxes["n1"])
-            boxes["src_1"] = np.where(flat, boxes["src_0"], boxes["src_1"])
-            boxes["dst_1"] = np.where(flat, boxes["dst_0"], boxes["dst_1"])
-            boxes["n0"] = np.where(flat, 1, boxes["n0"])
-            count, source, target = "n1", "src_1", "dst_1"
-        whole = (boxes[source] == boxes["bytes"]) & (boxes[target] == boxes["bytes"])
-        boxes["bytes"] = np.where(whole, boxes["bytes"] * boxes[count], boxes["bytes"])
-        boxes[count] = np.where(whole, 1, boxes[count])
-    for count, names in (("n0", ("src_0", "dst_0")), ("n1", ("src_1", "dst_1"))):
-        for name in names:
-            boxes[name] = np.where(boxes[count] == 1, 0, boxes[name])
-    return boxes
+def _meeting(tiles: Boxes, segments: Boxes) -> tuple[Array, Array]:
+    """Every pair of a tile and a segment that share elements, tile by tile; no segment is empty."""
+    filled = np.flatnonzero(np.all(tiles[:, :, 1] > tiles[:, :, 0], axis=1))
+    meets = np.ones((len(filled), len(segments)), bool)
+    for axis in range(3):
+        low, high = np.ascontiguousarray(tiles[filled, axis].T, np.int32)[:, :, None]
+        start, end = np.ascontiguousarray(segments[:, axis].T, np.int32)
+        meets &= (low < end) & (start < high)
+    tile, segment = np.divmod(np.flatnonzero(meets), len(segments))
+    return filled[tile], segment
+
+
+def box_records(size: Array, count: Pair, source: Pair, target: Pair, element: int) -> NDArray[np.void]:
+    """BOX records of count[0] planes of count[1] rows of `size` bytes; pitches of planes and of rows at both ends.
+
+    Rows, then planes, that follow each other without a gap on both sides become fewer, longer rows.
+    """
+    (n0, n1), (src_0, src_1), (dst_0, dst_1) = count, source, target
+    size, n1 = _joined(size, n1, src_1, dst_1)
+    # Planes of a single row each: look at them as rows.
+    flat = (n1 == 1) & (n0 > 1)
+    n0, n1 = np.where(flat, 1, n0), np.where(flat, n0, n1)
+    src_1, dst_1 = np.where(flat, src_0, src_1), np.where(flat, dst_0, dst_1)
+    size, n1 = _joined(size, n1, src_1, dst_1)
+    columns: dict[str, Column] = {"copy": int(Copy.BOX), "n0": n0, "n1": n1, "n2": 1, "bytes": size, "element": element}
+    columns |= {"src_0": np.where(n0 == 1, 0, src_0), "src_1": np.where(n1 == 1, 0, src_1)}
+    columns |= {"dst_0": np.where(n0 == 1, 0, dst_0), "dst_1": np.where(n1 == 1, 0, dst_1)}
+    return records(BOX, len(size), columns)
+
+
+def _joined(size: Array, count: Column, source: Column, target: Column) -> tuple[Array, Array]:
+    """Bytes of a row and number of rows, where rows without gaps are one."""
+    whole = (source == size) & (target == size)
+    return np.where(whole, size * count, size), np.where(whole, 1, count)
 
 
 def bands(view: View, count: int) -> Array:

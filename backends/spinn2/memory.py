@@ -78,9 +78,11 @@ class Storage:
 
     def stretch(self, region: Region, first: int) -> bool:
         """Lets a region begin at time `first`, if its bytes are free until then; says whether it does."""
-        if first < 0 or any(
-            each is not region and each.meets(region.address, region.end, first, region.first) for each in self._taken
-        ):
+        if first < 0:
+            return False
+        # Most regions end earlier, so they are left out at once.
+        others = [each for each in self._taken if each.last >= first and each is not region]
+        if any(each.meets(region.address, region.end, first, region.first) for each in others):
             return False
         region.first = min(first, region.first)
         return True

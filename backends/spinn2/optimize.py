@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import attrs
+import numpy as np
 from attrs import define, frozen
 
 from ...ir.diagnostics import Diagnostic, DoesNotFit
@@ -17,8 +19,9 @@ from .emit import BlockEmitter
 from .machine import Machine
 from .maps import FeatureMap
 from .place import Placement
-from .regions import NoRoom, Places, Want, aligned, start_of, stretch_all, take_homes, take_places
-from .splits import Splits, slot_regions, team_regions
+from .pooling import cheapest_pooling
+from .regions import NoRoom, Places, Want, aligned, start_of, stretch_all, take_homes, take_places, turns_of_loading
+from .splits import Kind, Ranked, Splits, slot_regions, stream_regions, team_regions
 from .streams import StreamSplit, schedule_streams
 from .teams import TeamSplit, schedule_teams
 from .views import better_view
@@ -50,18 +53,22 @@ class Layer:
 class Tactics:
     """What no estimate can tell: how much of each element's SRAM a layer may take to work in, if anything fits that, so
     that the rest lets weights wait; whether the first tile and weights alone have places early, `apart` from the rest,
-    or all tiles and weights; and how many routers long the `way` from a map to its readers is taken to be: the longer,
-    the fewer teams read it.
+    or all tiles and weights; how many routers long the `way` from a map to its readers is taken to be: the longer, the
+    fewer teams read it; and in how many `waves` large maps are made, if possible: the more, the sooner readers begin.
     """
 
     work_share: float
     apart: bool
     way: float
+    waves: int = 1
 
 
 @define(eq=False)
 class Choice:
-    """How a layer is dealt, what its emitter has places for, and where those are."""
+    """How a layer is dealt, what its emitter has places for, and where those are.
+
+    It is thought to take so many `clocks` if its weights are there.
+    """
 
     layer: Layer
     places: Places
@@ -71,6 +78,20 @@ class Choice:
     result_slots: int
     teams: TeamSplit | None = None
     stream: StreamSplit | None = None
+    clocks: float = 0.0
+
+    @property
+    def partial_slots(self) -> int:
+        """Places for partial sums."""
+        if self.teams is not None:
+            return self.teams.partial_slots(self.layer.plan)
+        return self.stream.result_slots if self.stream is not None else 1
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights of convolutions and matrix products."""
+        plan = self.layer.plan
+        return plan.view.channels * plan.reduction * math.prod(plan.stages[0].window.kernel) * plan.weight.itemsize
 
     @property
     def need(self) -> Demand:
@@ -86,12 +107,15 @@ class Optimizer:
     placement: Placement
     splits: Splits
     tactics: Tactics
+    chosen: Mapping[Kind, TeamSplit] = attrs.field(factory=dict)
+    """Splits that layers of a kind take if they fit, whatever the ranking says."""
     _choices: dict[int, Choice] = attrs.field(factory=dict)
 
     def plan(self, layers: Sequence[Layer]) -> None:
         """Decides for all layers. Raises DoesNotFit when no piece of one fits beside the maps in SRAM."""
         for layer in layers:
-            seen = attrs.evolve(layer, plan=better_view(layer.plan, layer.inputs, layer.output))
+            plan = cheapest_pooling(layer.plan, self.splits.clocks)
+            seen = attrs.evolve(layer, plan=better_view(plan, layer.inputs, layer.output))
             try:
                 self._choices[layer.number] = self._choose(seen)
             except NoRoom:
@@ -112,7 +136,7 @@ class Optimizer:
             schedule_waves(emitter, by_rows=True)
 
     def _emitter(self, choice: Choice) -> BlockEmitter:
-        layer, teams = choice.layer, choice.teams
+        layer = choice.layer
         return BlockEmitter(
             self.placement.rows,
             self.placement.dram,
@@ -125,7 +149,7 @@ class Optimizer:
             weight_slots=choice.weight_slots,
             tile_slots=choice.tile_slots,
             result_slots=choice.result_slots,
-            partial_slots=teams.partial_slots(layer.plan) if teams is not None else 1,
+            partial_slots=choice.partial_slots,
             relu_apart=False,
             allocate=choice.places.allocate(),
         )
@@ -142,16 +166,14 @@ class Optimizer:
 
     def _teams(self, layer: Layer) -> Choice:
         """The fastest split that fits, if possible so that it can load while the layer before still works."""
-        found = self.splits.teams(layer.plan, self.tactics.way)
-        small = list(
-            islice(
-                (each for each in found if each.bytes <= self.tactics.work_share * self.splits.machine.pe.data_bytes),
-                TRIED,
-            )
-        )
-        for ranked, earlier in ((small, 1), (small, 0), (found[:TRIED], 0)):
-            for each in ranked:
-                if earlier and each.clocks > ranked[0].clocks * WORTH_LOADING_AHEAD:
+        whole = self.splits.machine.pe.data_bytes
+        part = self.tactics.work_share * whole
+        for room, earlier in ((part, 1), (part, 0), (whole, 0)):
+            longest = np.inf
+            for number, each in enumerate(self._ranked(layer.plan, room)):
+                if earlier and number == 0:
+                    longest = each.clocks * WORTH_LOADING_AHEAD
+                if each.clocks > longest:
                     break
                 split = each.split
                 need = demand(layer.plan, split.tile)
@@ -161,8 +183,16 @@ class Optimizer:
                 except NoRoom:
                     continue
                 slots = (split.tile_slots, split.weight_slots, split.result_slots)
-                return Choice(layer, places, split.tile, *slots, teams=split)
+                return Choice(layer, places, split.tile, *slots, teams=split, clocks=each.clocks)
         raise NoRoom(layer.name)
+
+    def _ranked(self, plan: Plan, room: float) -> Iterator[Ranked]:
+        found = self.splits.teams(plan, self.tactics.way, room, TRIED, self.tactics.waves)
+        wanted = self.chosen.get(self.splits.kind(plan))
+        if wanted is None:
+            return found
+        best = next(found, None)
+        return chain([Ranked(best.clocks, wanted), best], found) if best is not None else found
 
     def _take(self, layer: Layer, wants: Sequence[Want], *, least: int = 0) -> Places:
         return take_places(self.placement.storage, wants, layer.turn, least=least, apart=self.tactics.apart)
@@ -183,7 +213,7 @@ class Optimizer:
             split = StreamSplit.of(plan, len(self.splits.elements))
             for slots in (FIRST_SLOTS, 1):
                 try:
-                    places = self._take(layer, slot_regions(demand(plan, split.tile), 1, slots, split.result_slots))
+                    places = self._take(layer, stream_regions(demand(plan, split.tile), slots, split.result_slots))
                 except NoRoom:
                     continue
                 return Choice(layer, places, split.tile, 1, slots, split.result_slots, stream=split)
@@ -199,21 +229,24 @@ class Optimizer:
         """Gives what is free to weights that wait for their layer, then to the slots of streams."""
         storage = self.placement.storage
         choices = list(self._choices.values())
-        for choice in choices:
-            if choice.teams is not None and self._worth_waiting(choice, choice.teams):
-                size = choice.need.weights + choice.need.post
-                take_homes(storage, choice.places, size, choice.teams.home_slots(choice.layer.plan))
+        loading = [self._loading(choice) for choice in choices]
+        clocks = [each if choice.stream else choice.clocks for choice, each in zip(choices, loading, strict=True)]
+        begins = turns_of_loading(clocks, loading)
+        for choice, load, begin in zip(choices, loading, begins, strict=True):
+            if choice.teams is not None and load > LONG_LOAD:
+                size, turn = choice.need.weights + choice.need.post, choices[begin].places.turn
+                take_homes(storage, choice.places, size, choice.teams.home_slots(choice.layer.plan), turn)
         stretch_all(storage, [home for choice in choices for home in choice.places.homes])
         for choice in choices:
             if choice.stream is not None:
                 self._more_slots(choice)
         stretch_all(storage, [region for choice in choices for region in choice.places.regions])
 
-    def _worth_waiting(self, choice: Choice, split: TeamSplit) -> bool:
-        """Whether a layer's weights take so long to load that they should come ahead of time."""
-        plan, dram = choice.layer.plan, self.splits.clocks.dram
-        loading = -(-plan.view.channels // split.tile[0]) * split.chunks(plan) * choice.need.weights
-        return bool(loading * dram.clocks / (dram.bytes * dram.ports) > LONG_LOAD)
+    def _loading(self, choice: Choice) -> float:
+        """Clocks for which all DRAM ports together are busy with a layer's weights."""
+        dram = self.splits.clocks.dram
+        weights = choice.weight_bytes if choice.teams is not None or choice.stream is not None else 0
+        return weights * dram.clocks / (dram.bytes * dram.ports)
 
     def _more_slots(self, choice: Choice) -> None:
         """Slots for the columns of a stream, those that are free first being used first."""

@@ -7,7 +7,9 @@ belongs to weights, as early as there is room, so that DRAM never rests.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 from attrs import define, field, frozen
 
@@ -80,16 +82,36 @@ def take_places(storage: Storage, wants: Sequence[Want], turn: int, *, least: in
     return Places(turn, regions)
 
 
-def take_homes(storage: Storage, places: Places, size: int, count: int) -> None:
-    """`count` places of `size` bytes more in which weights wait from the layer before on; none if not all have room."""
+def take_homes(storage: Storage, places: Places, size: int, count: int, turn: int) -> None:
+    """`count` places of `size` bytes more in which weights wait; none if not all have room.
+
+    They are free from `turn` on or as soon after it as there is room, but before the turn of the layer.
+    """
     mark = storage.mark()
+    turns = range(min(turn, places.turn - 1), places.turn)
     for _ in range(count):
-        found = storage.take(aligned(size), start_of(places.turn - 1), start_of(places.turn), high=True)
+        lives = ((start_of(first), start_of(places.turn)) for first in turns)
+        taken = (storage.take(aligned(size), first, last, high=True) for first, last in lives)
+        found = next((region for region in taken if region is not None), None)
         if found is None:
             storage.release(mark)
             places.homes = []
             return
         places.homes.append(found)
+
+
+def turns_of_loading(clocks: Sequence[float], loading: Sequence[float]) -> list[int]:
+    """For each layer the one during which its weights have to start coming, so that no layer waits for DRAM.
+
+    A layer works for `clocks`, and its weights keep DRAM busy for `loading` clocks.
+    """
+    starts = [0.0, *accumulate(clocks)][: len(clocks)]
+    found = [0] * len(clocks)
+    latest = float("inf")
+    for number in range(len(clocks) - 1, -1, -1):
+        latest = min(latest, starts[number]) - loading[number]
+        found[number] = max(bisect_right(starts, latest) - 1, 0)
+    return found
 
 
 def stretch_all(storage: Storage, regions: Sequence[Region]) -> None:

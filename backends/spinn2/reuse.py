@@ -44,16 +44,16 @@ def schedule_reuse(emitter: BlockEmitter, places: Places, ports: Array) -> None:
         ports=ports[np.resize(_owners(rotation, places), len(parts))],
     )
     q = np.arange(rotation.elements)
-    place, team = q % rotation.group, q // rotation.group
+    own = rotation.tile_at(q)
     rows.next_step()
     emitter.load_fixed(q)
     for first_tile in range(0, len(spatial), rotation.tiles * rotation.teams):
-        tile = first_tile + team * rotation.tiles + rotation.tile_of(place)
-        busy = (rotation.tile_of(place) < rotation.tiles) & (tile < len(spatial))
+        tile = first_tile + own
+        busy = (own >= 0) & (tile < len(spatial))
         _load_tiles(emitter, spatial, tile, np.flatnonzero(busy), parts[0], places.per_double_block)
         for first_part in range(0, len(parts), rotation.group):
             _load_parts(emitter, found, rotation, first_part, len(parts), places)
-            _rotate(emitter, found, rotation, first_part, parts, spatial, tile, busy)
+            _rotate(emitter, found, rotation, first_part, parts, spatial, tile, busy, places.per_block)
 
 
 def _load_tiles(
@@ -95,7 +95,7 @@ def _owners(rotation: Rotation, places: Places) -> Array:
     per_double_block = max(places.per_double_block // rotation.group, 1)
     apart = max(rotation.teams // per_double_block, 1)
     team = qpe % apart * per_double_block + qpe // apart % per_double_block
-    return np.asarray(team % rotation.teams * rotation.group + place)
+    return rotation.element_at(team % rotation.teams, place)
 
 
 def _load_parts(
@@ -107,7 +107,7 @@ def _load_parts(
     """
     owner = _owners(rotation, places)[: total - first_part]
     place = np.arange(len(owner))
-    team = owner // rotation.group
+    team = rotation.team_of(owner)
     size = found.size[first_part + place]
     start, rows = (emitter.rows.step,), emitter.rows
     apart = rotation.teams // 2
@@ -116,8 +116,8 @@ def _load_parts(
         giver = (team[here] ^ holders[:, None]).reshape(-1)
         at = np.tile(place[here], len(holders))
         sizes = np.tile(size[here], len(holders))
-        group = rotation.group
-        emitter.copy_slots(giver * group + at, (giver ^ apart) * group + at, sizes, 0, 0, Phase.WEIGHTS)
+        source, target = rotation.element_at(giver, at), rotation.element_at(giver ^ apart, at)
+        emitter.copy_slots(source, target, sizes, 0, 0, Phase.WEIGHTS)
 
     chunks = [place[place % places.per_qpe == index] for index in range(min(places.per_qpe, len(place)))]
     loaded = []
@@ -146,25 +146,26 @@ def _rotate(
     spatial: Array,
     tile: Array,
     busy: Array,
+    per_block: int,
 ) -> None:
     """All turns and moves of one set of parts."""
     plan, rows = emitter.plan, emitter.rows
     q = np.arange(rotation.elements)
-    place, base = q % rotation.group, q - q % rotation.group
+    place, team = rotation.place_of(q), rotation.team_of(q)
     replacing = any(held is emitter.output for held in emitter.inputs)
     slot = 0
     computed = stored = 0
     for moved in range(rotation.moves):
         if moved:
-            _migrate(emitter, found, rotation, first_part, len(parts), moved, slot)
-            slot, computed, stored = 1 - slot, 0, 0
+            slot = _migrate(emitter, found, rotation, first_part, len(parts), moved, slot, per_block)
+            computed = stored = 0
         for turn in range(rotation.turns):
             source = rotation.source_of(place, turn)
             number = first_part + rotation.part_at(source, moved)
             active = np.flatnonzero(busy & (number < len(parts)))
             if not active.size:
                 continue
-            holder, index = (base + source)[active], number[active]
+            holder, index = rotation.element_at(team, source)[active], number[active]
             pieces = _with_part(spatial[tile[active]], parts[index])
             buffer, address = emitter.slots[slot]
             # The next sums may begin while the last results are still on their way, unless these replace what is read.
@@ -178,13 +179,30 @@ def _rotate(
 
 
 def _migrate(
-    emitter: BlockEmitter, found: Records, rotation: Rotation, first_part: int, total: int, moved: int, slot: int
-) -> None:
-    """Every PE takes over the part of the PE next to it on the ring, into its other weight slot."""
+    emitter: BlockEmitter,
+    found: Records,
+    rotation: Rotation,
+    first_part: int,
+    total: int,
+    moved: int,
+    slot: int,
+    per_block: int,
+) -> int:
+    """Every PE takes over the part of the next PE on the ring, into its other weight slot; returns the slot in use.
+
+    Between double blocks, parts go from block to block round the ring of all blocks.
+    """
     q = np.arange(rotation.elements)
-    place, base = q % rotation.group, q - q % rotation.group
-    number = first_part + rotation.part_at(place, moved)
-    target = q[number < total]
-    source = (base + rotation.giver_of(place, moved))[target]
-    emitter.rows.next_step()
-    emitter.copy_slots(source, target, found.size[number[target]], slot, 1 - slot, Phase.MIGRATION)
+    stride = rotation.ring_of(moved).stride
+    if stride < rotation.together:
+        hops, giver = 1, rotation.element_at(rotation.team_of(q), rotation.giver_of(rotation.place_of(q), moved))
+    else:
+        hops, giver = stride * rotation.teams // per_block, (q + per_block) % rotation.elements
+    number = first_part + rotation.part_at(rotation.place_of(q), moved - 1)
+    for _ in range(hops):
+        number = number[giver]
+        target = np.flatnonzero(number < total)
+        emitter.rows.next_step()
+        emitter.copy_slots(giver[target], target, found.size[number[target]], slot, 1 - slot, Phase.MIGRATION)
+        slot = 1 - slot
+    return slot

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias
+
+from attrs import frozen
 
 from ...ir.clone import clone_module
 from ...ir.diagnostics import Diagnostic, DoesNotFit, UsageError
@@ -21,27 +23,39 @@ from .build import build_program, compute_elements
 from .clocks import clocks_of
 from .machine import Machine
 from .optimize import Tactics
-from .order import dataflow_order
-from .splits import Splits
+from .order import better_order, dataflow_order
+from .splits import Kind, Splits
+from .teams import TeamSplit
 
 Timed: TypeAlias = tuple[int, Program]
 """Clocks of a program, and itself."""
 
 MAPPINGS = ("optimized", "kelber2020", "baseline")
-EFFORT = (0, 0, 0, 2)
-"""How many splits of each kind of layer `optimized` times at the levels -O0 to -O3."""
 TACTICS = (
+    Tactics(0.2, apart=False, way=6.0, waves=2),
+    Tactics(0.75, apart=True, way=4.0),
     Tactics(0.25, apart=False, way=6.5),
+    Tactics(0.33, apart=False, way=6.5, waves=2),
     Tactics(0.75, apart=True, way=5.0),
-    Tactics(0.33, apart=False, way=6.5),
-    Tactics(0.65, apart=True, way=4.5),
-    Tactics(0.75, apart=False, way=4.5),
-    Tactics(0.5, apart=True, way=4.5),
-    Tactics(0.4, apart=False, way=6.5),
-    Tactics(0.3, apart=False, way=5.5),
+    Tactics(0.16, apart=False, way=6.0, waves=2),
+    Tactics(0.5, apart=True, way=4.5, waves=2),
+    Tactics(0.4, apart=False, way=5.5),
 )
-TRIES = (1, 2, 3, 8)
-"""How many TACTICS are tried at the levels -O0 to -O3."""
+
+
+@frozen
+class Effort:
+    """How hard `optimized` searches: it tries the first so many TACTICS, with the best of them so many `alternatives`
+    for each kind of layer, one at a time, and puts the steps of the best program in so many orders more.
+    """
+
+    tactics: int
+    alternatives: int = 0
+    orders: int = 0
+
+
+EFFORT = (Effort(1), Effort(3, orders=4), Effort(len(TACTICS), orders=8), Effort(len(TACTICS), 4, 16))
+"""For the levels -O0 to -O3."""
 LIKE_PAPER = 1.6
 """A program of the mapping kelber2020 that is so many times slower may gain from a better order, and is tried."""
 WIDE_SUM_BITS = 32
@@ -64,27 +78,34 @@ def schedule(module: ModuleOp, machine: Machine, mapping: str, level: int = 2) -
         )
     if mapping != "optimized":
         return build_program(module, machine, mapping)
-    return _optimized(module, machine, level)
+    return _optimized(module, machine, EFFORT[level])
 
 
-def _optimized(module: ModuleOp, machine: Machine, level: int) -> Program:
+def _optimized(module: ModuleOp, machine: Machine, effort: Effort) -> Program:
     """The fastest of some programs, among them that of the mapping kelber2020."""
     clocks = clocks_of(machine)
-    splits = Splits.of(machine, clocks, EFFORT[level])
-    urgency = level > 0
+    splits = Splits.of(machine, clocks)
     problems: list[DoesNotFit] = []
     best: Timed | None = None
-    for tactics in TACTICS[: TRIES[level]]:
-        tried = _timed(partial(_in_order, module, machine, splits, tactics, urgency=urgency), clocks, problems)
-        best = _faster(best, tried)
+    found = TACTICS[0]
+    for tactics in TACTICS[: effort.tactics]:
+        tried = _timed(partial(_by_tactics, module, machine, splits, tactics, {}), clocks, problems)
+        best, before = _faster(best, tried), best
+        found = tactics if best is not before else found
+    chosen: dict[Kind, TeamSplit] = {}
+    for kind, split in splits.alternatives(found.way, effort.alternatives):
+        wanted = {**chosen, kind: split}
+        tried = _timed(partial(_by_tactics, module, machine, splits, found, wanted), clocks, problems)
+        best, before = _faster(best, tried), best
+        chosen = wanted if best is not before else chosen
     paper = _timed(partial(_paper_program, module, machine), clocks, problems)
     best = _faster(best, paper)
     if best is None:
         raise problems[0]
     if paper is not None and paper[0] <= LIKE_PAPER * best[0]:
-        best = _faster(best, _timed(partial(dataflow_order, paper[1], clocks, urgency=urgency), clocks, problems))
+        best = _faster(best, _timed(partial(dataflow_order, paper[1], clocks), clocks, problems))
     assert best is not None
-    return best[1]
+    return better_order(best[1], clocks, effort.orders)
 
 
 def _timed(build: Callable[[], Program], clocks: Clocks, problems: list[DoesNotFit]) -> Timed | None:
@@ -104,20 +125,23 @@ def _faster(best: Timed | None, other: Timed | None) -> Timed | None:
     return other if other[0] < best[0] else best
 
 
-def _in_order(module: ModuleOp, machine: Machine, splits: Splits, tactics: Tactics, *, urgency: bool) -> Program:
-    return dataflow_order(_with_fewer_maps(module, machine, splits, tactics), splits.clocks, urgency=urgency)
-
-
-def _with_fewer_maps(module: ModuleOp, machine: Machine, splits: Splits, tactics: Tactics) -> Program:
+def _by_tactics(
+    module: ModuleOp, machine: Machine, splits: Splits, tactics: Tactics, chosen: Mapping[Kind, TeamSplit]
+) -> Program:
     """Maps that stay on the chip leave layers less room: where that is too little, fewer stay."""
+
+    def built(map_bytes: int) -> Program:
+        program = build_program(module, machine, "optimized", splits, map_bytes, tactics, chosen)
+        return dataflow_order(program, splits.clocks)
+
     whole = machine.pe.data_bytes
     for map_bytes in (whole, whole // 2, whole // 4):
         try:
-            return build_program(module, machine, "optimized", splits, map_bytes, tactics)
+            return built(map_bytes)
         except DoesNotFit as error:
             if all(each.code != "SNC0454" for each in error.diagnostics):
                 raise
-    return build_program(module, machine, "optimized", splits, 0, tactics)
+    return built(0)
 
 
 def _paper_program(module: ModuleOp, machine: Machine) -> Program:

@@ -1,47 +1,49 @@
-"""Ways to deal a layer to processing elements, ranked by an estimate; the best are timed, alone on the machine."""
+"""Ways to deal a layer to processing elements, ranked by an estimate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Hashable, Iterator
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
 from attrs import define, frozen
 from numpy.typing import NDArray
 
-from ...passes.tile.demand import FILTER_GROUP, Demand, Demands, Tile, demand, demands, filter_bytes
+from ...passes.tile.demand import FILTER_GROUP, Demand, Demands, Tile, demands, filter_bytes
 from ...passes.tile.geometry import MAC_ROW_BYTES, Plan, align
 from ...runtime.spinn2.clocks import Clocks
-from .emit import BlockEmitter
 from .estimate import LayerCost
 from .machine import Machine, Qpe
-from .memory import Dram, Storage
-from .order import total_clocks
-from .place import Placement
-from .regions import NoRoom, Want, take_places
-from .rows import Rows, program_of
-from .teams import RESULT_SLOTS, TeamSplit, TeamTable, schedule_teams
+from .regions import Want
+from .teams import RESULT_SLOTS, TeamSplit, TeamTable
 
 Array = NDArray[Any]
 
 LOAD_BYTES = 1 << 19
 """Bytes that all PEs load in one step, so that others may use the NoC between them."""
 MOST_LOAD_STEPS = 8
-SPARE, MARGIN = 1.3, 2048
-"""What maps take beyond their bytes when cut into bands, and bytes lost between regions."""
 LOADED = 0.2
 """What the bytes of all tiles count beside the products of all pieces, both relative to the least, to rank shapes."""
 MOST_ROOM = 0.9
 """Share of a PE's SRAM that a tile and two parts of the weights may take."""
 SHAPES = 40
 """Shapes of tiles that are looked at more closely."""
+LARGE_MAP = 700
+"""Rows times columns from which on a map may be made in several waves, so that its readers may begin."""
+WORTH_WAVES = 1.5
+"""How much slower, alone, a layer may be in several waves."""
 CHUNK_CHANNELS = 64
 """Fewest channels of the input that may come at a time."""
-
-
+Kind: TypeAlias = tuple[Hashable, ...]
+"""What layers have in common that take the same splits."""
+MOST_ALIKE = 100
+"""Of so many splits one at least is thought to differ in more than places and steps."""
 MOST_RESIDENT = 16
 """Most parts of the weights that may stay in each PE for all waves."""
+MOST_WAVES = 32
+SHARERS = np.array([1, 2, 4])
+"""How many neighbours may share parts of the weights."""
 
 
 def team_regions(plan: Plan, split: TeamSplit, need: Demand, *, eager: bool = False) -> list[Want]:
@@ -56,6 +58,11 @@ def team_regions(plan: Plan, split: TeamSplit, need: Demand, *, eager: bool = Fa
 def slot_regions(need: Demand, tile_slots: int, weight_slots: int, result_slots: int) -> list[Want]:
     """The regions of any other emitter, in the order in which it takes them."""
     return _regions(need, tile_slots, weight_slots, result_slots, Want(need.partial))
+
+
+def stream_regions(need: Demand, weight_slots: int, result_slots: int) -> list[Want]:
+    """The regions of an emitter for streams, in the order in which it takes them."""
+    return _regions(need, 1, weight_slots, result_slots, Want(need.partial * result_slots))
 
 
 def _regions(
@@ -82,10 +89,9 @@ def snake(machine: Machine) -> Array:
 
 @frozen
 class Ranked:
-    """A split, the clocks that the layer is thought to take, and the bytes that it needs to work in."""
+    """A split, and the clocks that the layer is thought to take."""
 
     clocks: float
-    bytes: int
     split: TeamSplit
 
 
@@ -100,102 +106,82 @@ def work_bytes(table: TeamTable, need: Demands, number: Array) -> Array:
 
 @define(eq=False)
 class Splits:
-    """Ranks ways to deal layers to `elements`; times `effort` of each kind of layer."""
+    """Ranks ways to deal layers to `elements`."""
 
     machine: Machine
     clocks: Clocks
     elements: Array
     nearest: Array
-    effort: int
-    _known: dict[Any, list[Any]] = attrs.field(factory=dict)
+    _rankings: dict[tuple[Kind, float], tuple[Array, TeamTable]] = attrs.field(factory=dict)
+    _pieces: dict[tuple[Kind, Tile], list[Tile]] = attrs.field(factory=dict)
 
     @classmethod
-    def of(cls, machine: Machine, clocks: Clocks, effort: int) -> Splits:
+    def of(cls, machine: Machine, clocks: Clocks) -> Splits:
         """Splits for all PEs of a machine."""
         elements = snake(machine)
         nearest = np.array([machine.nearest_port(machine.qpe_of(int(pe))) for pe in elements])
-        return cls(machine, clocks, elements, nearest, effort)
+        return cls(machine, clocks, elements, nearest)
 
-    def teams(self, plan: Plan, way: float) -> list[Ranked]:
-        """Splits of a convolution, the fastest first: timed those that look best, then the others.
+    def kind(self, plan: Plan) -> Kind:
+        """What layers have in common whose splits rank alike."""
+        operations = tuple((stage.op.name, stage.maxima) for stage in plan.stages)
+        weights = plan.weight.shape if plan.on_mac_array else ()
+        return plan.view, plan.first.view, plan.reduction, plan.stages[0].window, weights, operations
 
-        `way` is what is taken for the length of ways (see `estimate.py`).
+    def alternatives(self, way: float, count: int) -> list[tuple[Kind, TeamSplit]]:
+        """For each kind of layer seen so far the best `count` splits that differ in more than places and steps."""
+        found: list[tuple[Kind, TeamSplit]] = []
+        for (kind, known_way), (_, table) in self._rankings.items():
+            if known_way == way:
+                shape = np.column_stack([table.tile, table.members, table.teams, table.sharing])[: count * MOST_ALIKE]
+                first = np.sort(np.unique(shape, axis=0, return_index=True)[1])[:count]
+                found += [(kind, table.split(n)) for n in first.tolist()]
+        return found
+
+    def teams(self, plan: Plan, way: float, room: float, count: int, waves: int = 1) -> Iterator[Ranked]:
+        """The best `count` splits of a convolution that need at most `room` bytes, the fastest first.
+
+        `way` is what is taken for the length of ways (see `estimate.py`). Those by which large maps are made in so many
+        `waves` come before the others if they are not much slower.
         """
-        operations = tuple(stage.op.name for stage in plan.stages)
-        shapes = (plan.view, plan.first.view, plan.reduction, plan.stages[0].window, plan.weight.shape)
-        key = (*shapes, operations, way)
-        if key not in self._known:
-            table = self._candidates(plan)
-            clocks = LayerCost(plan, self.clocks, way).teams(table)
-            order = np.lexsort([table.sharing, table.members, *table.tile.T[::-1], clocks])
-            found = [Ranked(float(clocks[n]), int(table.bytes[n]), table.split(n)) for n in order.tolist()]
-            maps = [plan.first.view, plan.view, *(s.source.view for s in plan.stages if s.source is not None)]
-            held = sum(view.size for view in maps) / len(self.elements) * SPARE
-            alone = (each for each in found if each.bytes + held < self.machine.pe.data_bytes - MARGIN)
-            timed = [
-                attrs.evolve(each, clocks=self._measured(plan, each.split)) for each in _different(alone, self.effort)
-            ]
-            timed = sorted((each for each in timed if each.clocks < np.inf), key=lambda each: each.clocks)
-            worst = timed[-1].clocks / timed[0].clocks if timed else 1.0
-            known = {each.split for each in timed}
-            rest = [attrs.evolve(each, clocks=each.clocks * worst) for each in found if each.split not in known]
-            self._known[key] = timed + rest
-        return self._known[key]
+        key = (self.kind(plan), way)
+        if key not in self._rankings:
+            self._rankings[key] = self._ranking(plan, way)
+        clocks, table = self._rankings[key]
+        fits = np.flatnonzero(table.bytes <= room)
+        if waves > 1 and plan.view.rows * plan.view.columns >= LARGE_MAP:
+            wanted = (table.waves[fits] >= waves) & (clocks[fits] <= clocks[0] * WORTH_WAVES)
+            fits = np.concatenate([fits[wanted], fits[~wanted]])
+        for n in fits[:count].tolist():
+            yield Ranked(float(clocks[n]), table.split(n))
 
-    def _measured(self, plan: Plan, split: TeamSplit) -> float:
-        """Clocks of a layer alone on the machine, its maps in SRAM; infinite where regions leave too small gaps."""
-        rows = Rows(self.machine.processing_elements)
-        dram = Dram(len(self.machine.dram.ports), self.machine.dram.capacity_bytes // len(self.machine.dram.ports))
-        placement = Placement(rows, dram, self.elements[None], Storage(self.machine.pe.data_bytes), spread=True)
-        sources = [plan.first, *(stage.source for stage in plan.stages if stage.source is not None)]
-        inputs = [placement.held(source.view, source.dtype.itemsize) for source in sources]
-        by_index = {source.index: held for source, held in zip(sources, inputs, strict=True)}
-        output = placement.held(plan.view, plan.stages[-1].dtype.itemsize)
-        maps = [by_index[index] for index in range(len(by_index))]
-        try:
-            places = take_places(placement.storage, team_regions(plan, split, demand(plan, split.tile)), 0)
-        except NoRoom:
-            return float("inf")
-        emitter = BlockEmitter(
-            rows,
-            dram,
-            plan,
-            0,
-            split.tile,
-            self.elements,
-            maps,
-            output,
-            weight_slots=split.weight_slots,
-            tile_slots=split.tile_slots,
-            result_slots=split.result_slots,
-            partial_slots=split.partial_slots(plan),
-            relu_apart=False,
-            allocate=places.allocate(),
-        )
-        schedule_teams(emitter, split, self.nearest)
-        return float(total_clocks(program_of(rows, dram, self.machine), self.clocks))
+    def _ranking(self, plan: Plan, way: float) -> tuple[Array, TeamTable]:
+        """Clocks of all splits, and themselves, the fastest first."""
+        table = self._candidates(plan)
+        clocks = LayerCost(plan, self.clocks, way).teams(table)
+        order = np.lexsort([table.sharing, table.members, *table.tile.T[::-1], clocks])
+        return clocks[order], table.of_rows(order)
 
     def _candidates(self, plan: Plan) -> TeamTable:
         """All splits worth looking at that fit an empty machine."""
-        shapes, chunks, channels = self._shapes(plan), _chunk_sizes(plan.reduction), _channel_sizes(plan.view.channels)
-        tiles = np.array([(k, *shape, chunk) for shape in shapes for chunk in chunks for k in channels], np.int64)
-        tiles = tiles.reshape(-1, 4)
+        chunks, sizes = _chunk_sizes(plan.reduction), _channel_sizes(plan.view.channels)
+        found = [(k, *shape, chunk) for shape in self._shapes(plan) for chunk in chunks for k in sizes]
+        tiles = np.array(found, np.int64).reshape(-1, 4)
         need = demands(plan, tiles)
-        rows: list[tuple[int, ...]] = []
-        for n, (k, r, c, chunk) in enumerate(tiles.tolist()):
-            count, parts = -(-plan.view.rows // r) * -(-plan.view.columns // c), -(-plan.view.channels // k)
-            for size in _members(count, len(self.elements)):
-                dealt = min(len(self.elements) // size, parts)
-                share, waves, loads = -(-parts // dealt), -(-count // size), -(-plan.reduction // chunk)
-                for sharers in (1, 2, 4):
-                    if sharers > min(size, share, self.machine.mesh.pes_per_qpe):
-                        continue
-                    groups = -(-share // sharers) * loads
-                    slots = {min(groups, 2)} | ({min(groups, 4)} if loads > 1 else set())
-                    slots |= {groups} if waves > 1 and groups <= MOST_RESIDENT else set()
-                    rows += [(n, size, dealt, sharers, min(waves * loads, 2), each) for each in sorted(slots)]
-        columns = np.array(rows, np.int64).reshape(-1, 6)
-        number, members, teams, sharing, tile_slots, weight_slots = (columns[:, n] for n in range(6))
+        channels, rows, columns, chunk = tiles.T
+        loads, parts = -(-plan.reduction // chunk), -(-plan.view.channels // channels)
+        number, members, waves = _members(
+            -(-plan.view.rows // rows) * -(-plan.view.columns // columns), len(self.elements)
+        )
+        teams = np.minimum(len(self.elements) // members, parts[number])
+        share = -(-parts[number] // teams)
+        most = np.minimum(np.minimum(members, share), self.machine.mesh.pes_per_qpe)
+        dealt, which = np.nonzero(most[:, None] >= SHARERS)
+        sharing = SHARERS[which]
+        row, weight_slots = _slot_counts(-(-share[dealt] // sharing), loads[number[dealt]], waves[dealt])
+        sharing, dealt = sharing[row], dealt[row]
+        number, members, teams, waves = number[dealt], members[dealt], teams[dealt], waves[dealt]
+        tile_slots = np.minimum(waves * loads[number], 2)
         steps = np.clip(-(-members * teams * need.first[number] // LOAD_BYTES), 1, MOST_LOAD_STEPS)
         table = TeamTable.of(plan, tiles[number], members, teams, sharing, tile_slots, weight_slots, steps)
         table = attrs.evolve(table, bytes=work_bytes(table, need, number))
@@ -218,9 +204,9 @@ class Splits:
 
     def waves(self, plan: Plan, tile: Tile) -> list[Tile]:
         """Pieces of a block without teams, the fastest first."""
-        key = ("waves", plan.view, plan.first.view, plan.reduction, tuple(s.op.name for s in plan.stages), tile)
-        if key in self._known:
-            return self._known[key]
+        key = (self.kind(plan), tile)
+        if key in self._pieces:
+            return self._pieces[key]
         cost, view = LayerCost(plan, self.clocks), plan.view
         reduction = tile[3]
         rows = _sizes(view.rows)
@@ -234,8 +220,8 @@ class Splits:
                     piece = (k, r, c, reduction)
                     found.append((cost.waves(piece, len(self.elements)), piece))
         found.sort()
-        self._known[key] = [piece for _, piece in found] + [tile]
-        return self._known[key]
+        self._pieces[key] = [piece for _, piece in found] + [tile]
+        return self._pieces[key]
 
 
 PARTS = (*range(1, 65), *range(72, 145, 8), *range(160, 289, 16))
@@ -245,20 +231,6 @@ PARTS = (*range(1, 65), *range(72, 145, 8), *range(160, 289, 16))
 def _sizes(extent: int) -> list[int]:
     """Tile sizes along one axis: one for each number of equal parts."""
     return sorted({-(-extent // parts) for parts in PARTS if parts <= extent}, reverse=True)
-
-
-def _different(found: Iterable[Ranked], count: int) -> list[Ranked]:
-    """The best splits, at most two of a shape of tiles."""
-    chosen: list[Ranked] = []
-    seen: dict[tuple[int, int], int] = {}
-    for each in found:
-        shape = each.split.tile[1], each.split.tile[2]
-        if len(chosen) >= count:
-            break
-        if seen.get(shape, 0) < 2:
-            seen[shape] = seen.get(shape, 0) + 1
-            chosen.append(each)
-    return chosen
 
 
 def _channel_sizes(channels: int) -> list[int]:
@@ -275,7 +247,23 @@ def _chunk_sizes(reduction: int) -> list[int]:
     ]
 
 
-def _members(tiles: int, count: int) -> list[int]:
-    """Sizes of a team that need few waves, all as full as possible."""
-    found = {-(-tiles // waves) for waves in range(1, 33)}
-    return sorted(size for size in found if size <= count)
+def _members(tiles: Array, most: int) -> tuple[Array, Array, Array]:
+    """Sizes of a team that need few waves, all as full as possible: (index into `tiles`, members, waves)."""
+    sizes = -(-tiles[:, None] // np.arange(1, MOST_WAVES + 1))
+    index, column = np.nonzero((np.diff(sizes, axis=1, prepend=0) != 0) & (sizes <= most))
+    members = sizes[index, column]
+    return index, members, -(-tiles[index] // members)
+
+
+def _slot_counts(groups: Array, loads: Array, waves: Array) -> tuple[Array, Array]:
+    """How many groups of parts there may be places for, in ascending order: (index into `groups`, places).
+
+    Two, or four where tiles come in several loads, or all of them where they serve several waves.
+    """
+    parts = groups * loads
+    few = np.minimum(parts, 2)
+    more = np.where(loads > 1, np.minimum(parts, 4), few)
+    every = np.where((waves > 1) & (parts <= MOST_RESIDENT), parts, few)
+    slots = np.sort(np.stack([few, more, every], axis=1), axis=1)
+    index, column = np.nonzero(np.diff(slots, axis=1, prepend=0))
+    return index, slots[index, column]

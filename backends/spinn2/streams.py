@@ -1,7 +1,8 @@
 """Products of a vector with a matrix: every PE keeps its share of the vector, the matrix streams through all of them.
 
 Each PE multiplies its rows of the matrix, some columns at a time; the sums of all PEs are added up in a tree while the
-next columns arrive. So every weight is loaded once, and loading may run ahead as far as there is room for it.
+next columns arrive. So every weight is loaded once, and loading may run ahead as far as there is room for it. Each tree
+has its root in another PE, so that all ARM cores add as much.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class StreamSplit:
 
     tile: Tile
     lanes: int
-    result_slots: int = 2
+    result_slots: int = 8
+    """Trees that may be under way at a time: each takes long, and has few bytes."""
 
     @classmethod
     def of(cls, plan: Plan, elements: int) -> StreamSplit:
@@ -64,7 +66,8 @@ def schedule_streams(emitter: BlockEmitter, split: StreamSplit, nearest: Array) 
         rows, emitter.dram, plan, emitter.layer, emitter.parameters, columns, np.zeros_like(columns), weights=False
     )
     rows.next_step()
-    emitter.load_fixed(lanes[:1])
+    roots = np.arange(len(columns)) * len(lanes) // len(columns) % len(lanes)
+    emitter.load_fixed(np.unique(roots))
     emitter.load_first(lanes, _core(plan, columns[0], len(lanes)), spans)
     for number, column in enumerate(columns):
         slot = number % len(emitter.slots)
@@ -77,8 +80,8 @@ def schedule_streams(emitter: BlockEmitter, split: StreamSplit, nearest: Array) 
         buffer, address = emitter.slots[slot]
         rows.next_step()
         emitter.mac(lanes, core, spans, (buffer[lanes], address[lanes]))
-        _add_up(emitter, core)
-        _finish(emitter, post, number, column, slot)
+        _add_up(emitter, core, int(roots[number]), number % split.result_slots)
+        _finish(emitter, post, number, column, slot, int(roots[number]))
 
 
 def _core(plan: Plan, column: Array, count: int) -> Boxes:
@@ -87,15 +90,16 @@ def _core(plan: Plan, column: Array, count: int) -> Boxes:
     return np.repeat(stage_boxes(plan, box)[0], count, axis=0)
 
 
-def _add_up(emitter: BlockEmitter, core: Boxes) -> None:
-    """The upper half of the lanes sends its sums to the lower half, which adds them, until one lane is left."""
+def _add_up(emitter: BlockEmitter, core: Boxes, root: int, slot: int) -> None:
+    """Half of the lanes send their sums to the other half, which adds them, until `root` alone is left."""
+    buffer, address = emitter.partial[0], emitter.partial[1] + slot * emitter.demand.partial
     width, lines, _ = extents(core)
     _, pitch, _ = stage_pitches(emitter.plan, 0, core)
     lanes = len(core)
     while lanes > 1:
         upper = lanes - lanes // 2
-        giver = np.arange(upper, lanes)
-        taker = giver - upper
+        giver = (root + np.arange(upper, lanes)) % len(core)
+        taker = (giver - upper) % len(core)
         emitter.rows.next_step()
         emitter.rows.transfers(
             emitter.layer,
@@ -103,18 +107,18 @@ def _add_up(emitter: BlockEmitter, core: Boxes) -> None:
             line_boxes(width[giver] * SUM_BYTES, lines[giver], pitch[giver]),
             emitter.results[0][0][giver],
             emitter.results[0][1][giver],
-            emitter.partial[0][taker],
-            emitter.partial[1][taker],
+            buffer[taker],
+            address[taker],
         )
         emitter.rows.next_step()
-        emitter.accumulate(taker, core[taker], (emitter.partial[0][taker], emitter.partial[1][taker]))
+        emitter.accumulate(taker, core[taker], (buffer[taker], address[taker]))
         lanes = upper
 
 
-def _finish(emitter: BlockEmitter, post: Records, number: int, column: Array, slot: int) -> None:
-    """What follows the sums, on the first lane; its parameters lie behind the weights."""
+def _finish(emitter: BlockEmitter, post: Records, number: int, column: Array, slot: int, root: int) -> None:
+    """What follows the sums, on lane `root`; its parameters lie behind the weights."""
     plan = emitter.plan
-    one, index = np.zeros(1, np.int64), np.array([number])
+    one, index = np.array([root]), np.array([number])
     behind = int(align(filter_bytes(plan, emitter.tile[0], emitter.tile[3]), MAC_ROW_BYTES))
     place = (emitter.slots[slot][0][one], emitter.slots[slot][1][one] + behind)
     if int(post.size[number]):

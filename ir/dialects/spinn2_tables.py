@@ -33,7 +33,8 @@ class Kernel(IntEnum):
     A quotient whose divisor is not positive counts as 0.
 
     y overlaps no operand, except that an element-by-element kernel may compute in place: y starts where a (or b)
-    starts, has its pitches and no wider elements. Rows and channels of y do not overlap. MATMUL ignores `channels`.
+    starts, has its pitches and no wider elements. The rows of another operand with these pitches may lie between those
+    of y. Rows and channels of y do not overlap. MATMUL ignores `channels`.
     """
 
     # y[o,i,j] = sum over c,u,v of a[c, i*stride_h + u*dilation_h, j*stride_w + v*dilation_w] * b[o,c,u,v]; y is i32.
@@ -75,7 +76,7 @@ class Kernel(IntEnum):
     # q = sum over `kernel_h` neighbouring channels (centred: c - (kernel_h-1)//2 .. c + kernel_h//2, clipped) of
     # (a - zero_a)^2 ; t = p[2 + min(q >> p[0], 1023)]; y = clamp(round_shift((a - zero_a) * t, p[1]) + zero_y).
     LRN = 17
-    # y = max(a, b) and y = min(a, b); a, b and y are of one type.
+    # y = max(a, b) and y = min(a, b); a, b and y are of one type; a and b may skip columns (a_column, b_column).
     MAXIMUM = 18
     MINIMUM = 19
     # y = clamp(rint(f32(a - zero_a + bias[c]) * scale[c]) + zero_y): the sum wraps to i32, conversion and product round
@@ -194,7 +195,11 @@ SHAPE = np.dtype(
         ("high", "<i4"),
     ]
 )
-"""Shape classes: what many tasks share. y is dense along a row; a_column and b_column are the element size or 0."""
+"""Shape classes: what many tasks share.
+
+y is dense along a row; a_column and b_column are the element size, 0, or, in MAXIMUM and MINIMUM, any multiple of the
+element size.
+"""
 
 TASK = np.dtype(
     [

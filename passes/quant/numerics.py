@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from ...ir.types import IntegerType
 
 Array = NDArray[Any]
 
+SLICE_ELEMENTS = 1 << 19
 MULTIPLIER_BITS = 31
 MAX_SHIFT = 62
 
@@ -68,18 +71,48 @@ def fixed_multiplier(real: Array, *, bits: int = MULTIPLIER_BITS, max_shift: int
     return multiplier.astype(np.int32), shift.astype(np.int32)
 
 
+def magnitudes(weight: Array, axes: tuple[int, ...]) -> Array:
+    """Exact sums i64 of the magnitudes of integers along axes, without a wider copy of them all."""
+    positive = np.maximum(weight, 0).sum(axis=axes, dtype=np.int64)
+    return np.asarray(2 * positive - weight.sum(axis=axes, dtype=np.int64))
+
+
+def slices(weight: Array, axis: int) -> Iterator[tuple[slice, ...]]:
+    """Parts of an array along an axis, so small that what is computed of one stays in the processor's cache.
+
+    They hold two indices or more where the array does, so that sums along the other axes are formed in the same order.
+    """
+    count = weight.shape[axis]
+    parts = max(min(count // 2, weight.size // SLICE_ELEMENTS), 1)
+    bounds = np.linspace(0, count, parts + 1, dtype=int).tolist()
+    for low, high in pairwise(bounds):
+        yield (slice(None),) * axis + (slice(low, high),)
+
+
 def weight_scales(weight: Array, axis: int, scheme: Scheme, least: Array, largest_input: int) -> Array:
     """One f32 scale per index of `axis`, none below `least`, so that the greatest weight fills the integer range.
 
     Scales grow until sum(|w|) * largest_input stays below 2^30, so that no 32 bit accumulator can overflow.
     """
     others = tuple(i for i in range(weight.ndim) if i != axis)
-    magnitude = np.abs(weight.astype(np.float64))
-    peak = magnitude.max(axis=others) if weight.size else np.zeros(weight.shape[axis])
+    peak, total = np.zeros((2, weight.shape[axis]))
+    for some in slices(weight, axis) if weight.size else ():
+        magnitude = np.abs(weight[some].astype(np.float64))
+        peak[some[axis]], total[some[axis]] = magnitude.max(axis=others), magnitude.sum(axis=others)
     for_range = peak / scheme.weight.high
-    for_sum = magnitude.sum(axis=others) * largest_input / 2.0**30
+    for_sum = total * largest_input / 2.0**30
     scale = np.maximum(np.maximum(for_range, for_sum), least)
     scale = np.where(scale > 0, scale, 1.0)
     if scheme.power_of_two:
         scale = 2.0 ** np.ceil(np.log2(scale))
     return np.maximum(scale.astype(np.float32), np.finfo(np.float32).tiny)
+
+
+def quantized_weight(weight: Array, axis: int, scale: Array, scheme: Scheme) -> Array:
+    """The weights as integers of the scheme, by one scale per index of `axis`."""
+    shaped = scale.astype(np.float64).reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+    steps = np.empty(weight.shape, scheme.weight.dtype)
+    for some in slices(weight, 0):
+        one = shaped[some] if axis == 0 else shaped
+        steps[some] = np.clip(np.rint(weight[some] / one), -scheme.weight.high, scheme.weight.high)
+    return steps

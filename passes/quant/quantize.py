@@ -18,7 +18,7 @@ from ...ir.spec import FLOATS
 from ...ir.types import I8, I16, U8, U16, FloatType, IntegerType, TensorType
 from ..base import Pass, PassContext, option
 from .calibrate import ARGUMENT_RANGES, RANGE
-from .numerics import Scheme, weight_scales
+from .numerics import Scheme, quantized_weight, weight_scales
 from .values import check_constants, constant_source, is_bias, keeps_scale, needs_range
 
 ACTIVATIONS: dict[str, IntegerType] = {"int8": I8, "uint8": U8, "int16": I16, "uint16": U16}
@@ -202,9 +202,8 @@ def quantize_weight(
     if constant_bias is not None and bias is not None and isinstance(bias.owner, ConstantOp):
         least = np.abs(constant_bias.value.astype(np.float64).reshape(-1)) / (float(source.scale) * 2.0**29)
     scale = weight_scales(owner.value, axis, scheme, least, largest)
-    shaped = scale.astype(np.float64).reshape([-1 if i == axis else 1 for i in range(owner.value.ndim)])
-    steps = np.clip(np.rint(owner.value / shaped), -scheme.weight.high, scheme.weight.high)
-    constant = rewriter.insert_before(op, ConstantOp(value=steps.astype(scheme.weight.dtype), location=owner.location))
+    steps = quantized_weight(owner.value, axis, scale, scheme)
+    constant = rewriter.insert_before(op, ConstantOp(value=steps, location=owner.location))
     restored = rewriter.insert_before(
         op,
         DequantizeOp(

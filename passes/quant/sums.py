@@ -9,6 +9,7 @@ from ...ir.dialects import nn, quant
 from ...ir.dialects.builtin import ConstantOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp, UniformType
 from .lowering import Array, Lowering, Unfit, constant_value, integers, single
+from .numerics import magnitudes
 
 ROUNDING_SHARE = 1 / 16
 """Most of an output step that rounding weights to make room in the accumulator may cost."""
@@ -31,8 +32,7 @@ def fit_sums(
             raise Unfit("its bias is not constant")
         steps = np.rint(constant.astype(np.float64).reshape(-1) / (kind.scale * scales))
     largest = max(kind.storage.high - kind.zero_point, kind.zero_point - kind.storage.low)
-    sums = np.abs(weight.astype(np.float64)).sum(axis=others)
-    bound = np.abs(steps) + sums * float(largest)
+    bound = np.abs(steps) + magnitudes(weight, others) * float(largest)
     excess = np.maximum(np.ceil(np.log2(np.maximum(bound, 1) / 2.0**30)), 0).astype(np.int64)
     excess = np.where(bound < 2.0**31, 0, excess)
     if np.any(excess):
@@ -65,7 +65,9 @@ def weight_of(value: Value, axis: int) -> tuple[Array, Array]:
     rank = steps.ndim
     if owner.scale.ndim and owner.axis % rank != axis:
         raise Unfit(f"its weights have one scale per index of axis {owner.axis}, expected axis {axis}")
-    centred = steps.astype(np.int64) - quant.along_axis(owner.zero_point.astype(np.int64), owner.axis, rank)
+    centred = steps
+    if np.any(owner.zero_point):
+        centred = steps.astype(np.int64) - quant.along_axis(owner.zero_point.astype(np.int64), owner.axis, rank)
     low, high = int(centred.min(initial=0)), int(centred.max(initial=0))
     fitting = [dtype for dtype in (np.int8, np.int16) if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max]
     if not fitting:

@@ -13,6 +13,7 @@ from ...ir.dialects import quant
 from ...ir.dialects.builtin import ConstantOp
 from ...ir.dialects.quant import uniform
 from ...ir.types import IntegerType
+from ..quant.numerics import magnitudes
 from .geometry import (
     MAC_ROW_BYTES,
     WORD_BYTES,
@@ -49,12 +50,15 @@ class Parameter:
         return int(self.values.shape[-1]) * self.values.itemsize
 
 
+def summed_axes(plan: Plan) -> tuple[int, ...]:
+    """The axes of a MAC array block's weights along which each output sums."""
+    return (0,) if plan.core == "matmul" else (1, 2, 3)
+
+
 def bias_of(plan: Plan) -> Array:
     """The bias of a MAC array block with the zero point of its input folded in, one i64 per output channel."""
     op = plan.stages[0].op
-    weight = plan.weight.astype(np.int64)
-    axes = (0,) if plan.core == "matmul" else (1, 2, 3)
-    folded = -uniform(op.operands[0]).zero_point * weight.sum(axis=axes)
+    folded = -uniform(op.operands[0]).zero_point * plan.weight.sum(axis=summed_axes(plan), dtype=np.int64)
     if len(op.operands) > 2 and isinstance(op.operands[2].owner, ConstantOp):
         folded = folded + op.operands[2].owner.value.astype(np.int64)
     return np.asarray(folded)
@@ -64,12 +68,14 @@ def bias_of(plan: Plan) -> Array:
 def parameters(plan: Plan) -> tuple[Parameter, ...]:
     """The parameters of every stage, in the order of the stages.
 
-    Behind the MAC array the next rescale adds the bias; where none follows, stage 0 has an identity rescale that does.
+    Behind the MAC array the next rescale, perhaps of pooled sums, adds the bias; where none follows, stage 0 has an
+    identity rescale that does.
     """
     found: list[Parameter] = []
     pending = bias_of(plan) if plan.on_mac_array else None
     rescales = (quant.RescaleOp, quant.RescaleFloatOp)
-    if pending is not None and not (len(plan.stages) > 1 and isinstance(plan.stages[1].op, rescales)):
+    behind = next((stage.op for stage in plan.stages[1:] if not isinstance(stage.op, quant.MaxPool2dOp)), None)
+    if pending is not None and not isinstance(behind, rescales):
         ones, zeros = np.ones_like(pending), np.zeros_like(pending)
         found.append(Parameter(0, True, np.stack([pending, ones, zeros], axis=1).astype(np.int32)))
         pending = None
@@ -262,10 +268,12 @@ def accumulator_parts(plan: Plan, bits: int) -> int:
     if not isinstance(kind, IntegerType):
         raise TypeError(f"expected integers, found {kind}")
     largest = max(-kind.low, kind.high)
+    limit = (1 << (bits - 1)) // largest
+    if magnitudes(plan.weight, summed_axes(plan)).max(initial=0) < limit:
+        return 1
     weight = np.abs(plan.weight.astype(np.int64))
     by_step = weight.T if plan.core == "matmul" else weight.sum(axis=(2, 3))
-    limit = (1 << (bits - 1)) // largest
-    for parts in range(1, plan.reduction + 1):
+    for parts in range(2, plan.reduction + 1):
         each = -(-plan.reduction // parts)
         starts = np.arange(0, plan.reduction, each)
         if np.add.reduceat(by_step, starts, axis=1).max(initial=0) < limit:

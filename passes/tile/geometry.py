@@ -77,7 +77,8 @@ class Stage:
     """One operation of a block.
 
     `source` is the feature map that it reads besides the running value, which is the block's first feature map and then
-    the result of the stage before. `swapped` says that the running value is the second operand.
+    the result of the stage before. `swapped` says that the running value is the second operand, `maxima` that a max
+    pooling takes maxima of whole rows and columns instead of windows.
     """
 
     op: Operation
@@ -86,6 +87,7 @@ class Stage:
     window: Window = field(factory=Window)
     source: Source | None = None
     swapped: bool = False
+    maxima: bool = False
 
 
 @frozen(eq=False)

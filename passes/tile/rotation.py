@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
@@ -45,6 +46,9 @@ class Rotation:
     An element works with `turns` neighbours' parts, then the parts move on, `moves` - 1 times: round the first of the
     `rings`, then one place on along the next one, and so on. `tiles` tiles are at work in a group at once; each stands
     on group / (turns * moves) elements, which share the parts.
+
+    `together` elements of a group are neighbours, then those of the other groups follow, with `share` tiles each: where
+    a group is more than a double block, the copies of a part lie in double blocks next to each other.
     """
 
     group: int
@@ -52,6 +56,8 @@ class Rotation:
     turns: int
     rings: tuple[Ring, ...]
     tiles: int
+    together: int
+    share: int
 
     @property
     def moves(self) -> int:
@@ -63,6 +69,18 @@ class Rotation:
         """Elements at work, a power of two; any more stand idle."""
         return self.group * self.teams
 
+    def team_of(self, element: Array) -> Array:
+        """The team of an element."""
+        return element // self.together % self.teams
+
+    def place_of(self, element: Array) -> Array:
+        """The place of an element in its team."""
+        return element // (self.together * self.teams) * self.together + element % self.together
+
+    def element_at(self, team: Array, place: Array) -> Array:
+        """The element at a place of a team."""
+        return (place // self.together * self.teams + team) * self.together + place % self.together
+
     def tile_of(self, place: Array) -> Array:
         """The tile (0 .. turns * moves - 1) at a place of the group; neighbours have neighbouring tiles."""
         tile, size = place % self.turns, self.turns
@@ -70,6 +88,12 @@ class Rotation:
             tile = tile + size * (place // ring.stride % ring.count)
             size *= ring.count
         return tile
+
+    def tile_at(self, element: Array) -> Array:
+        """The tile (0 .. tiles * teams - 1) at an element, -1 for none; tiles follow each other as double blocks do."""
+        own = self.tile_of(self.place_of(element))
+        tile = (own // self.share * self.teams + self.team_of(element)) * self.share + own % self.share
+        return np.where(own < self.tiles, tile, -1)
 
     def source_of(self, place: Array, turn: int) -> Array:
         """The place whose weights an element reads at a turn."""
@@ -84,13 +108,17 @@ class Rotation:
             done = outer
         return place
 
-    def giver_of(self, place: Array, moved: int) -> Array:
-        """The place from which an element takes over a part at the move number `moved`, from 1."""
+    def ring_of(self, moved: int) -> Ring:
+        """The ring along which parts go at the move number `moved`, from 1."""
         for ring in self.rings:
             if moved % ring.count:
-                return _along(place, ring, 1)
+                return ring
             moved //= ring.count
         raise ValueError("there are no more moves")
+
+    def giver_of(self, place: Array, moved: int) -> Array:
+        """The place from which an element takes over a part at the move number `moved`, from 1."""
+        return _along(place, self.ring_of(moved), 1)
 
     def rounds(self, tiles: int, parts: int) -> int:
         """Pieces that the busiest element computes, one after the other, for `tiles` tiles and `parts` parts."""
@@ -136,7 +164,10 @@ def plan_rotation(tiles: int, parts: int, elements: int, places: Places = ALONE)
     in_block = min(qpes, walk // (apart * turns))
     in_double_block = walk // (apart * turns * in_block)
     rings = (Ring(per_qpe, in_block), Ring(per_qpe * qpes, in_double_block), Ring(group // apart, apart))
-    return Rotation(group, teams, turns, tuple(ring for ring in rings if ring.count > 1), per_group)
+    together, share = min(group, places.per_double_block), per_group
+    if together < group:
+        per_group, share = walk, walk // apart
+    return Rotation(group, teams, turns, tuple(ring for ring in rings if ring.count > 1), per_group, together, share)
 
 
 def places_of(per_qpe: int, qpes: int, blocks: int) -> Places:

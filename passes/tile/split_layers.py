@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,17 +15,17 @@ from ...ir.dialects.tile import BlockOp
 from ...ir.rewriter import Rewriter
 from ...ir.spec import INTS
 from ..base import Pass, PassContext, option
-from .demand import FILTER_GROUP, Demand, Tile, accumulator_parts, demand
-from .geometry import Plan, core_extent, plan_block
-from .rotation import plan_rotation
+from .demand import FILTER_GROUP, Demand, Tile, accumulator_parts, demand, demands
+from .geometry import MAC_ROW_BYTES, WORD_BYTES, Plan, align, core_extent, plan_block
+from .rotation import plan_rotation, power_at_least, power_at_most
 
 Array = NDArray[Any]
 
 DRAM_BYTES_PER_CLOCK = 32
 UNEVEN_STEPS = 32
 """Tiles count as equal that reach beyond the map by less than one in so many positions."""
-HALO_SLACK = 9 / 8
-"""Input tiles that are so much larger than the smallest count as equal."""
+QPE_ELEMENTS = 4
+"""Processing elements of a QPE, among which parts of the weights go round without a copy."""
 
 
 @frozen
@@ -35,7 +36,7 @@ class SplitLayers(Pass):
     the SRAM of a processing element. A convolution is cut along output channels first, in groups of four, then along
     rows and columns of the result, and along input channels only where nothing else helps; a matrix product along the
     reduction, then along its columns (Kelber, Wu et al. 2020, section 3). Of all cuts that fit, a convolution whose
-    weights wander takes the one that this paper's rules prefer (see `_preferred`), any other block that with the fewest
+    weights wander takes the one that this paper's rules prefer (see `_wanted`), any other block that with the fewest
     estimated clocks. Raises DoesNotFit for a block of which no piece fits.
     """
 
@@ -113,6 +114,14 @@ class SplitLayers(Pass):
         """Bytes of a processing element for a tile."""
         return demand(plan, tile).total(weight_slots=self._slots(plan, tile))
 
+    def _need_at_stride_1(self, plan: Plan, tile: Tile) -> int:
+        """The same, with room for the sums that a strided convolution makes between those that it keeps."""
+        made, kept = (
+            rows * int(align(columns * WORD_BYTES, MAC_ROW_BYTES))
+            for rows, columns in (self._run_extent(plan, tile), core_extent(plan, tile[1], tile[2]))
+        )
+        return self._need(plan, tile) + tile[0] * (made - kept)
+
     def _matrix(self, plan: Plan, reduction: int) -> Tile:
         """Cut the reduction so that weights stream through all elements, then the columns of the result."""
         view = plan.view
@@ -129,18 +138,11 @@ class SplitLayers(Pass):
         raise ValueError(self._shortage(need))
 
     def _best(self, plan: Plan, reduction: int) -> Tile | None:
-        wander = self.reuse and uses_reuse(plan, (1, 1, 1, reduction))
         candidates = self._candidates(plan, reduction)
-        order = {tile: self._wishes(plan, tile) if wander else (self._clocks(plan, tile),) for tile in candidates}
-        best: list[Tile] = []
-        for tile in sorted(candidates, key=lambda each: order[each]):
-            if best and order[tile] > order[best[0]]:
-                break
-            if self._need(plan, tile) <= self.sram_bytes:
-                best.append(tile)
-        if not best:
-            return None
-        return self._preferred(plan, best) if wander else best[0]
+        if self.reuse and uses_reuse(plan, (1, 1, 1, reduction)):
+            return self._wanted(plan, candidates)
+        order = sorted(candidates, key=lambda tile: self._clocks(plan, tile))
+        return next((tile for tile in order if self._need(plan, tile) <= self.sram_bytes), None)
 
     def _candidates(self, plan: Plan, reduction: int) -> list[Tile]:
         view = plan.view
@@ -151,25 +153,81 @@ class SplitLayers(Pass):
             for rows in self._sizes(view.rows, whole=False)
         ]
 
-    def _wishes(self, plan: Plan, tile: Tile) -> tuple[float, ...]:
+    def _wanted(self, plan: Plan, candidates: list[Tile]) -> Tile | None:
+        """The cut that the paper wants, if any fits.
+
+        Of cuts that fill QPEs and double blocks, of cuts into an even number of rows of tiles, and of all cuts it is
+        the one that moves the fewest bytes; of these three the one with the fewest clocks of the MAC array (else the
+        fewest bytes, else the first). Then its parts of the output channels grow.
+        """
+        moved = self._moved(plan, candidates)
+        order = sorted(candidates, key=lambda tile: self._wishes(plan, tile, moved[tile[1], tile[2]]))
+        best: tuple[tuple[float, ...], Tile] | None = None
+        for suits in (_fills_qpes, _comes_in_pairs, _any_number):
+            suitable = (tile for tile in order if suits(*_grid(plan, tile)))
+            tile = next((tile for tile in suitable if self._need_at_stride_1(plan, tile) <= self.sram_bytes), None)
+            if tile is not None:
+                rank = *self._first_wishes(plan, tile), self._sum_clocks(plan, tile), moved[tile[1], tile[2]]
+                if best is None or rank < best[0]:
+                    best = rank, tile
+        return None if best is None else self._fuller(plan, best[1])
+
+    @staticmethod
+    def _moved(plan: Plan, candidates: list[Tile]) -> dict[tuple[int, int], int]:
+        """Bytes of all input tiles and sums by rows and columns of the tiles.
+
+        They hold the rows that neighbours share and what fills rows up to words of 16 bytes.
+        """
+        extents = sorted({(rows, columns) for _, rows, columns, _ in candidates})
+        need = demands(plan, np.array([(FILTER_GROUP, *each, plan.reduction) for each in extents], np.int64))
+        count = [math.prod(_grid(plan, (1, *each, 1))) for each in extents]
+        groups = -(-plan.view.channels // FILTER_GROUP)
+        return dict(zip(extents, (count * (need.first + groups * need.stages[0])).tolist(), strict=True))
+
+    def _first_wishes(self, plan: Plan, tile: Tile) -> tuple[float, ...]:
+        """Few idle columns of the MAC array, equal tiles, a piece for each element or nearly so."""
+        columns = self._run_extent(plan, tile)[1]
+        whole = self._run_extent(plan, (1, 1, plan.view.columns, 1))[1]
+        tiles, parts = _counts(plan, tile)
+        idle = 1 - whole / (int(align(columns, self.columns)) * -(-plan.view.columns // tile[2]))
+        missing = max(power_at_most(self.elements) - power_at_least(tiles * parts), 0)
+        return idle, self._uneven(plan, tile), missing
+
+    def _wishes(self, plan: Plan, tile: Tile, moved: int) -> tuple[float, ...]:
         """What the paper wants of a cut, most important first, less is better.
 
-        The share of MAC array columns that idle; equal tiles; clocks of the MAC array, as pieces are computed in powers
-        of two of rounds; one part of the weights for each element at most; as few cuts of the map as that allows;
-        groups of four output channels.
+        After the first wishes: no positions beyond the map, few bytes, few clocks of the MAC array, one part of the
+        weights for each element at most, few tiles, of whole rows, and groups of four output channels.
         """
         channels, rows, columns, _ = tile
-        view, window = plan.view, plan.stages[0].window
-        height, width = core_extent(plan, rows, columns)
-        tiles, parts = -(-view.rows // rows) * -(-view.columns // columns), -(-view.channels // channels)
-        width, whole = (each * window.stride[1] for each in (width, core_extent(plan, 1, view.columns)[1]))
-        filled = -(-width // self.columns) * self.columns
-        idle = 1 - whole / (filled * -(-view.columns // columns))
-        rounds = plan_rotation(tiles, parts, self.elements).rounds(tiles, parts)
-        sets = -(-parts // self.elements)
-        taps = int(np.prod(plan.weight.shape[2:]))
-        passes = -(-channels // FILTER_GROUP) * height * window.stride[0] * filled
-        return idle, self._uneven(plan, tile), rounds * passes * taps * plan.reduction, sets, tiles, channels
+        tiles, parts = _counts(plan, tile)
+        beyond, sets = tiles * rows * columns, -(-parts // self.elements)
+        first, clocks = self._first_wishes(plan, tile), self._sum_clocks(plan, tile)
+        return *first, beyond, moved, clocks, sets, tiles, -columns, channels
+
+    def _sum_clocks(self, plan: Plan, tile: Tile) -> int:
+        """Clocks of the MAC array for one tap and input channel, as pieces take a power of two of rounds."""
+        height, width = self._run_extent(plan, tile)
+        counts = _counts(plan, tile)
+        rounds = plan_rotation(*counts, self.elements).rounds(*counts)
+        return rounds * -(-tile[0] // FILTER_GROUP) * height * -(-width // self.columns)
+
+    @staticmethod
+    def _run_extent(plan: Plan, tile: Tile) -> tuple[int, int]:
+        """Rows and columns of sums that the MAC array makes for a tile, which are those of stride 1."""
+        rows, columns = core_extent(plan, tile[1], tile[2])
+        stride = plan.stages[0].window.stride
+        return (rows - 1) * stride[0] + 1, (columns - 1) * stride[1] + 1
+
+    def _fuller(self, plan: Plan, tile: Tile) -> Tile:
+        """The tile with as many output channels as leave a piece for each element and a part for each QPE."""
+        for channels in reversed(self._channel_sizes(plan)):
+            larger = (channels, *tile[1:])
+            tiles, parts = _counts(plan, larger)
+            enough = parts * min(QPE_ELEMENTS, tiles) >= power_at_most(self.elements)
+            if channels > tile[0] and enough and self._need_at_stride_1(plan, larger) <= self.sram_bytes:
+                return larger
+        return tile
 
     def _uneven(self, plan: Plan, tile: Tile) -> int:
         """Positions beyond the map in the last tiles, in UNEVEN_STEPS of the map; single rows or columns are worst.
@@ -183,13 +241,6 @@ class SplitLayers(Pass):
                 return UNEVEN_STEPS
         covered = -(-view.rows // tile[1]) * tile[1] * -(-view.columns // tile[2]) * tile[2]
         return (covered - view.rows * view.columns) * UNEVEN_STEPS // (view.rows * view.columns)
-
-    def _preferred(self, plan: Plan, tiles: list[Tile]) -> Tile:
-        """Of cuts that are equal otherwise: little halo, and where that hardly differs, whole rows of the map."""
-        sizes = {tile: demand(plan, tile).first for tile in tiles}
-        least = min(sizes.values())
-        near = [tile for tile in tiles if sizes[tile] <= least * HALO_SLACK]
-        return max(near, key=lambda tile: (tile[2], -sizes[tile]))
 
     def _slots(self, plan: Plan, tile: Tile) -> int:
         return weight_slots(plan, tile, self.elements) if self.reuse else 1
@@ -235,12 +286,34 @@ class SplitLayers(Pass):
         return rounds * work + spatial * parts * (tile_bytes + weight_bytes) / DRAM_BYTES_PER_CLOCK
 
 
+def _grid(plan: Plan, tile: Tile) -> tuple[int, int]:
+    """Into how many tiles the rows and the columns of the map are cut."""
+    return -(-plan.view.rows // tile[1]), -(-plan.view.columns // tile[2])
+
+
+def _counts(plan: Plan, tile: Tile) -> tuple[int, int]:
+    """Tiles of the map and parts of the output channels."""
+    return math.prod(_grid(plan, tile)), -(-plan.view.channels // tile[0])
+
+
+def _fills_qpes(down: int, across: int) -> bool:
+    """Rows of tiles by fours and a power of two of tiles: no element of a QPE or double block goes without."""
+    return down % QPE_ELEMENTS == 0 and power_at_least(down * across) == down * across
+
+
+def _comes_in_pairs(down: int, across: int) -> bool:
+    return down % 2 == 0
+
+
+def _any_number(down: int, across: int) -> bool:
+    return True
+
+
 def weight_slots(plan: Plan, tile: Tile, elements: int) -> int:
     """Sets of weights that an element must hold: a second one where parts move on to others."""
     if not uses_reuse(plan, tile):
         return 1
-    tiles = -(-plan.view.rows // tile[1]) * -(-plan.view.columns // tile[2])
-    return 2 if plan_rotation(tiles, -(-plan.view.channels // tile[0]), elements).moves > 1 else 1
+    return 2 if plan_rotation(*_counts(plan, tile), elements).moves > 1 else 1
 
 
 def uses_reuse(plan: Plan, tile: Tile) -> bool:

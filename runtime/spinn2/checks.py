@@ -25,6 +25,7 @@ from .touches import (
     ELEMENT_BYTES,
     MAX_TOUCHES,
     PADS_WINDOW,
+    SKIPS_COLUMNS,
     USES_WINDOW,
     Integers,
     Table,
@@ -197,15 +198,16 @@ def _check_types(shapes: Table) -> None:
 
 
 def _check_columns(shapes: Table) -> None:
-    """Columns are dense, or repeated where that is allowed."""
+    """Columns are dense, or repeated or skipped where that is allowed."""
     used = uses(shapes)
+    skips = is_kernel(shapes, *SKIPS_COLUMNS)
     for operand, column, type_column in ((0, "a_column", "a_type"), (1, "b_column", "b_type")):
         size = ELEMENT_BYTES[shapes[type_column]]
         maps = used[:, operand] & ~is_kernel(shapes, *MAC_KERNELS) if operand else used[:, operand]
         dense = is_kernel(shapes, *DENSE_COLUMNS)
         pitch = shapes[column]
-        ok = ~maps | (pitch == size) | (~dense & (pitch == 0))
-        require(ok, "shapes", column, pitch, "the element size (or 0 where the kernel can repeat)")
+        ok = ~maps | (pitch == size) | (~dense & (pitch == 0)) | (skips & (pitch % size == 0))
+        require(ok, "shapes", column, pitch, "the element size (0 where the kernel can repeat, or skips of columns)")
 
 
 def check_boxes(boxes: Table, offsets: Integers) -> None:

@@ -13,15 +13,15 @@ from attrs import frozen
 from ...ir.dialects.spinn2_tables import DEPEND
 from ..jit import engine
 from ..jit.features import features, jit_mode
-from .accesses import Kind, Source, accesses
 from .groups import Integers, byte_index, groups
 from .kernels.dataflow import DATAFLOW, GRANULE, READERS, RECORD, SOURCES, Word, dataflow
 from .machine_code import call_with_state
 from .program import Program
+from .step_touches import StepTouches
 from .touches import Table, field
 
 Bits = npt.NDArray[np.uint64]
-Marks = npt.NDArray[np.uint8]
+Marks = npt.NDArray[np.bool_]
 
 
 @frozen(eq=False)
@@ -42,78 +42,42 @@ class Edges:
 def dependences(program: Program, *, jit: str | None = None) -> Edges:
     """The pairs of steps that share bytes, without those that follow from others; ordered by `after`.
 
-    Of more than READERS steps that read the same bytes, some wait for others though they need not.
+    The program must be valid. Of more than READERS steps that read the same bytes, some wait for others though they
+    need not.
     """
-    steps = _steps(program)
-    after, before = np.nonzero(_marked(program, steps, None, jit))
-    return _reduced(steps, before, after)
+    touches = StepTouches.of(program)
+    marked = _marked(touches, None, jit)
+    after, before = np.divmod(np.flatnonzero(marked), marked.shape[1])
+    return _reduced(touches.steps, before - 1, after - 1)
 
 
 def unordered(program: Program, *, jit: str | None = None) -> list[tuple[int, int]]:
-    """Pairs of steps (before, after) that share bytes although the program's own `depends` do not order them.
+    """Pairs of steps (before, after) of a valid program that share bytes though its own `depends` do not order them.
 
     Beyond READERS steps that read the same bytes in any order, a pair of them is reported too.
     """
-    steps = _steps(program)
-    count = len(steps)
+    touches = StepTouches.of(program)
+    steps, count = touches.steps, len(touches.steps)
     given_before = np.searchsorted(steps, field(program.depends, "before"), side="right") - 1
     given_after = np.searchsorted(steps, field(program.depends, "after"))
     known = (given_before >= 0) & (given_after < count) & (given_before < given_after)
     bits = _reach_of(count, given_before[known], given_after[known])
-    reach = np.zeros((count + 1, count + 1), np.uint8)
+    reach = np.zeros((count + 1, count + 1), bool)
     reach[1:, 1:] = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")[:, :count]
-    after, before = np.nonzero(_marked(program, steps, reach, jit) & ~reach[1:, 1:].astype(bool))
-    return [(int(steps[b]), int(steps[a])) for a, b in zip(after, before, strict=True)]
+    after, before = np.nonzero(_marked(touches, reach, jit) & ~reach)
+    return [(int(steps[b - 1]), int(steps[a - 1])) for a, b in zip(after, before, strict=True)]
 
 
-def _steps(program: Program) -> Integers:
-    return np.unique(np.concatenate([field(program.tasks, "step"), field(program.transfers, "step")]))
-
-
-def _marked(program: Program, steps: Integers, reach: Marks | None, jit: str | None) -> Marks:
-    """u8[steps, steps]: the step of the row has to wait for that of the column."""
-    rows = _rows(program, steps)
-    granules = int((rows["address"] + _reach(rows)).max(initial=0)) // GRANULE + 2
+def _marked(touches: StepTouches, reach: Marks | None, jit: str | None) -> Marks:
+    """bool[1 + steps, 1 + steps]: the step of the row has to wait for that of the column; both count from 1."""
     mode = jit_mode(jit)
-    marked = np.zeros((len(steps) + 1, len(steps) + 1), np.uint8)
+    marked = np.zeros((len(touches.steps) + 1, len(touches.steps) + 1), bool)
+    granules = touches.space // GRANULE + 1
     if mode == "off":
-        _walk(rows, granules, marked, reach)
+        _walk(touches, granules, marked, reach)
     else:
-        _mark(rows, granules, marked, reach, mode)
-    return marked[1:, 1:]
-
-
-def _rows(program: Program, steps: Integers) -> Table:
-    """Accesses by rows of steps to memory that rows write, with compact addresses and step places from 1."""
-    table = accesses(program).table
-    table = table[(table["source"] == Source.TASKS) | (table["source"] == Source.TRANSFERS)]
-    elements = program.processing_elements
-    memory, size = field(program.buffers, "memory"), field(program.buffers, "bytes")
-    starts = program.memory_starts()
-    written = np.zeros(len(memory), bool)
-    written[table["buffer"][table["kind"] == Kind.WRITE]] = True
-    outside = memory >= elements
-    used = ~outside | written
-    table = table[used[table["buffer"]]].copy()
-    image = starts[memory] + field(program.buffers, "address")
-    room = np.where(outside & written, -(-size // 64) * 64 + 64, 0)
-    place = starts[elements] + np.cumsum(room) - room + image % 64
-    shift = np.where(outside, place - image, 0)
-    gather = table["kind"] == Kind.GATHER
-    buffer = table["buffer"]
-    for name in ("n0", "n1", "n2"):
-        table[name] = np.where(gather, 1, table[name])
-    table["run"] = np.where(gather, size[buffer], table["run"])
-    table["address"] = np.where(gather, image[buffer], table["address"]) + shift[buffer]
-    table["kind"] = np.where(table["kind"] == Kind.WRITE, Kind.WRITE, Kind.READ)
-    table["step"] = np.searchsorted(steps, table["step"]) + 1
-    reads_first = np.lexsort([table["kind"] == Kind.WRITE, table["step"]])
-    return np.ascontiguousarray(table[reads_first])
-
-
-def _reach(rows: Table) -> Integers:
-    far = sum((rows[f"n{n}"] - 1) * np.maximum(rows[f"s{n}"], 0) for n in range(3))
-    return np.asarray(far + rows["run"], np.int64)
+        _mark(touches, granules, marked, reach, mode)
+    return marked
 
 
 @engine.once
@@ -121,36 +85,42 @@ def _library(mode: str) -> engine.Library:
     return engine.load(dataflow, SOURCES, [DATAFLOW], {}, features(mode))
 
 
-def _mark(rows: Table, granules: int, marked: Marks, reach: Marks | None, mode: str) -> None:
+def _mark(touches: StepTouches, granules: int, marked: Marks, reach: Marks | None, mode: str) -> None:
     records = np.zeros(granules * RECORD, np.uint8)
     state = np.zeros(len(Word), np.int64)
-    for word, array in ((Word.ACCESSES, rows), (Word.GRANULES, records), (Word.EDGES, marked)):
+    for word, array in (
+        (Word.BOUNDS, touches.bounds),
+        (Word.ORDER, touches.order),
+        (Word.ROWS, touches.rows),
+        (Word.FORMS, touches.forms),
+        (Word.TOUCHES, touches.touches),
+        (Word.GRANULES, records),
+        (Word.EDGES, marked),
+    ):
         state[word] = array.ctypes.data
-    state[Word.COUNT], state[Word.PITCH] = len(rows), marked.shape[1]
+    state[Word.STEPS], state[Word.PITCH] = len(touches.steps), marked.shape[1]
     state[Word.REACH] = 0 if reach is None else reach.ctypes.data
     call_with_state(_library(mode).address(DATAFLOW), state)
 
 
-def _walk(rows: Table, granules: int, marked: Marks, reach: Marks | None) -> None:
+def _walk(touches: StepTouches, granules: int, marked: Marks, reach: Marks | None) -> None:
     """The same, step by step in numpy."""
     writer = np.zeros(granules, np.int64)
     readers = np.zeros((READERS, granules), np.int64)
-    for own in np.split(rows, np.flatnonzero(np.diff(rows["step"])) + 1):
-        if not len(own):
-            continue
-        step = int(own["step"][0])
-        read = _granules(own[own["kind"] == Kind.READ])
+    for number in range(len(touches.steps)):
+        step, rows = number + 1, touches.rows[touches.order[touches.bounds[number] : touches.bounds[number + 1]]]
+        read = _granules(touches, rows, "reads", "writes")
         out = _falling_out(readers[:, read], step, reach)
         waits = [writer[read], np.where(out < 0, readers[-1, read], 0)]
         rest = np.arange(READERS)[:, None] + (np.arange(READERS)[:, None] >= np.where(out < 0, READERS - 1, out))
         readers[1:, read] = np.take_along_axis(readers[:, read], np.minimum(rest[:-1], READERS - 1), axis=0)
         readers[0, read] = step
-        written = _granules(own[own["kind"] == Kind.WRITE])
+        written = _granules(touches, rows, "writes", "end")
         waits += [writer[written], readers[:, written].ravel()]
         writer[written] = step
         readers[:, written] = 0
         before = np.unique(np.concatenate(waits))
-        marked[step, before[(before > 0) & (before != step)]] = 1
+        marked[step, before[(before > 0) & (before != step)]] = True
 
 
 def _falling_out(readers: Integers, step: int, reach: Marks | None) -> Integers:
@@ -165,16 +135,23 @@ def _falling_out(readers: Integers, step: int, reach: Marks | None) -> Integers:
     return out
 
 
-def _granules(rows: Table) -> Integers:
-    """The distinct granules that rows touch."""
+def _granules(touches: StepTouches, rows: Table, first: str, end: str) -> Integers:
+    """The distinct granules that rows touch, by the touches of their forms from `first` to `end`."""
+    begin = touches.forms[first][rows["form"]]
+    per = touches.forms[end][rows["form"]] - begin
+    index = np.repeat(np.arange(len(rows)), per)
+    touch = touches.touches[begin[index] + np.arange(len(index)) - np.repeat(np.cumsum(per) - per, per)]
+    address = rows["address"][index, touch["operand"]]
+    known = address >= 0
+    address, touch = (address + touch["offset"])[known], touch[known]
     found = [np.zeros(0, np.int64)]
-    for group in groups(*(rows[name] for name in ("n0", "n1", "n2", "s0", "s1", "s2", "run"))):
-        one = rows[group[0]]
+    for group in groups(*(touch[name] for name in ("n0", "n1", "n2", "s0", "s1", "s2", "run"))):
+        one = touch[group[0]]
         counts, pitches = tuple(int(one[f"n{n}"]) for n in range(3)), tuple(int(one[f"s{n}"]) for n in range(3))
-        start = byte_index(rows["address"][group], counts, pitches).reshape(-1)
-        first, last = start // GRANULE, (start + int(one["run"]) - 1) // GRANULE
-        wide = first[:, None] + np.arange(int((last - first).max(initial=0)) + 1)
-        found.append(wide[wide <= last[:, None]])
+        start = byte_index(address[group], counts, pitches).reshape(-1)
+        low, high = start // GRANULE, (start + int(one["run"]) - 1) // GRANULE
+        wide = low[:, None] + np.arange(int((high - low).max(initial=0)) + 1)
+        found.append(wide[wide <= high[:, None]])
     return np.unique(np.concatenate(found))
 
 

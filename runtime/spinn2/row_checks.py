@@ -86,6 +86,10 @@ IN_PLACE = (Kernel.ACCUMULATE, *BY_CHANNEL, *PAIRS)
 """Element-by-element kernels: y may take the place of a (or b) if it starts there, has its pitches and is no wider."""
 
 
+FAR = 1 << 60
+"""Stands for the pitch of a single row."""
+
+
 def _check_overlap(tasks: Table, shapes: Table, start: Integers, end: Integers, memory: Integers) -> None:
     y = Operand.Y
     some = shapes[tasks["shape"]]
@@ -101,8 +105,26 @@ def _check_overlap(tasks: Table, shapes: Table, start: Integers, end: Integers, 
             same &= (some[f"{name}_column"] == size) & (ELEMENT_BYTES[some["y_type"]] <= size)
             same &= (some[f"{name}_channel"] == some["y_channel"]) | (some["channels"] == 1)
             same &= (some[f"{name}_row"] == some["y_row"]) | (some["height"] == 1)
-            ok = apart | (same & is_kernel(some, *IN_PLACE))
+            between = _between(some, name, start[:, operand] - start[:, y])
+            ok = apart | ((same | between) & is_kernel(some, *IN_PLACE))
         require(ok, "tasks", "y_address", start[:, y], f"a result apart from operand {operand.name.lower()}")
+
+
+def _between(some: Table, name: str, offset: Integers) -> Mask:
+    """Whether operand a or b, `offset` bytes behind y, has the pitches of y and rows that lie between those of y.
+
+    Rows of one channel are multiples of the row pitch apart; channels are further apart than both of them are long.
+    """
+    channels, height, width = (field(some, each) for each in ("channels", "height", "width"))
+    own, other = (width * ELEMENT_BYTES[some[f"{each}_type"]] for each in ("y", name))
+    alike = some[f"{name}_column"] == ELEMENT_BYTES[some[f"{name}_type"]]
+    alike &= (some[f"{name}_channel"] == some["y_channel"]) | (channels == 1)
+    alike &= (some[f"{name}_row"] == some["y_row"]) | (height == 1)
+    pitch = np.where(height > 1, np.maximum(field(some, "y_row"), 1), FAR)
+    behind = offset % pitch
+    rows = (behind >= own) & (behind + other <= pitch)
+    length = np.where(height > 1, (height - 1) * pitch, 0) + np.abs(offset) + np.maximum(own, other)
+    return np.asarray(alike & rows & ((channels == 1) | (field(some, "y_channel") >= length)))
 
 
 def check_transfers(transfers: Table, boxes: Table, offsets: Integers, buffers: Table, layers: int) -> None:

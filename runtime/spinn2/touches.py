@@ -53,6 +53,8 @@ USES_B = (Kernel.CONV, Kernel.DEPTHWISE, Kernel.MATMUL, *PAIRS)
 USES_P = (Kernel.ADD, Kernel.MUL, Kernel.ADD_FLOAT, Kernel.AVG_POOL, Kernel.SOFTMAX, Kernel.LRN, *BY_CHANNEL)
 USES_WINDOW = (Kernel.CONV, Kernel.DEPTHWISE, Kernel.MAX_POOL, Kernel.AVG_POOL)
 PADS_WINDOW = (Kernel.MAX_POOL, Kernel.AVG_POOL)
+SKIPS_COLUMNS = (Kernel.MAXIMUM, Kernel.MINIMUM)
+"""Kernels whose operands a and b may skip columns (a_column and b_column are multiples of the element size)."""
 DENSE_COLUMNS = (*USES_WINDOW, Kernel.MATMUL, Kernel.SOFTMAX)
 """Kernels whose operand a cannot repeat a column (a_column is the element size)."""
 
@@ -122,14 +124,15 @@ def _touches(
 def _map(shapes: Table, rows: Integers, name: str, *, write: bool = False) -> Table:
     """All elements of an operand that has y's extent: [channels, height, width] of name's element type."""
     some = shapes[rows]
-    size = ELEMENT_BYTES[some[f"{name}_type"]]
-    repeats = np.zeros(len(rows), bool) if name == "y" else some[f"{name}_column"] == 0
+    size, width = ELEMENT_BYTES[some[f"{name}_type"]], field(some, "width")
+    pitch = size if name == "y" else field(some, f"{name}_column")
+    dense, skips = pitch == size, pitch > size
     return _touches(
         rows,
         Operand["ABPY"["abpy".index(name)]],
-        size * np.where(repeats, 1, field(some, "width")),
-        n=(field(some, "channels"), field(some, "height"), 1),
-        s=(field(some, f"{name}_channel"), field(some, f"{name}_row"), 0),
+        size * np.where(dense, width, 1),
+        n=(field(some, "channels"), field(some, "height"), np.where(skips, width, 1)),
+        s=(field(some, f"{name}_channel"), field(some, f"{name}_row"), pitch),
         write=write,
     )
 

@@ -342,8 +342,8 @@ def lrn(rng: Rng) -> Case:
 
 def _extreme(rng: Rng, kernel: Kernel) -> Case:
     element, extent = _pick(rng, ANY), _extent(rng)
-    a = random_operand(rng, element, extent, repeat=True)
-    b = random_operand(rng, element, extent, repeat=True)
+    a = random_operand(rng, element, extent, repeat=True, skip=True)
+    b = random_operand(rng, element, extent, repeat=True, skip=True)
     chosen = max if kernel == Kernel.MAXIMUM else min
     expected = _fill(extent, lambda c, i, j: chosen(int(a.values[c, i, j]), int(b.values[c, i, j])))
     return one_task(rng, kernel, extent, element, expected, a=(element, a), b=(element, b))

@@ -117,17 +117,21 @@ def random_operand(
     extent: tuple[int, int, int],
     *,
     repeat: bool = False,
+    skip: bool = False,
     values: np.ndarray | None = None,
 ) -> Operand:
-    """A tile of random values; rows and channels are dense or have gaps; with `repeat` some axes have pitch 0."""
+    """A tile of random values; rows and channels are dense or have gaps.
+
+    With `repeat` some axes have pitch 0, with `skip` columns may be several elements apart.
+    """
     dtype = ELEMENT_DTYPES[element]
     channels, height, width = extent
     repeats = rng.random(3) < (0.3 if repeat else 0.0)
-    column = 0 if repeats[2] else dtype.itemsize
-    row = 0 if repeats[1] else width * dtype.itemsize + int(rng.integers(0, 2) * rng.integers(0, 7))
-    channel = (
-        0 if repeats[0] else max(height * row, width * dtype.itemsize) + int(rng.integers(0, 2) * rng.integers(0, 7))
-    )
+    apart = int(rng.integers(1, 4)) if skip else 1
+    column = 0 if repeats[2] else dtype.itemsize * apart
+    line = width * dtype.itemsize * apart
+    row = 0 if repeats[1] else line + int(rng.integers(0, 2) * rng.integers(0, 7))
+    channel = 0 if repeats[0] else max(height * row, line) + int(rng.integers(0, 2) * rng.integers(0, 7))
     size = (channels - 1) * channel + (height - 1) * row + (width - 1) * column + dtype.itemsize
     data = rng.integers(0, 256, size, dtype=np.uint8)
     if rng.random() < 0.2:

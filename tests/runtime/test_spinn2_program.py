@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import attrs
 import numpy as np
 import pytest
@@ -137,3 +139,28 @@ class TestValidate:
         builder.add("depends", before=3, after=3)
         with pytest.raises(ProgramError, match="behind"):
             builder.build().validate()
+
+    def test_accepts_operands_between_the_rows_of_a_result_and_none_that_meets_it(self) -> None:
+        accepted = between = 0
+        rng = np.random.default_rng(0)
+        for _ in range(600):
+            channels, height, width = (int(rng.integers(1, most)) for most in (4, 4, 6))
+            row = width + int(rng.integers(0, 2 * width + 1))
+            channel = (height - 1) * row + width + int(rng.integers(0, row + 1))
+            offset = int(rng.integers(-channel, channel + 1))
+            shape = {"kernel": Kernel.MAXIMUM, "channels": channels, "height": height, "width": width}
+            shape |= {f"{name}_channel": channel for name in "aby"} | {f"{name}_row": row for name in "aby"}
+            builder = Builder()
+            buffer = builder.buffer(0, 256)
+            builder.task(1, builder.add("shapes", **shape, a_column=1, b_column=1), a=buffer, b=buffer, y=buffer)
+            start = builder.address(buffer) + 128
+            builder.rows["tasks"][0] |= {"a_address": start, "b_address": start + offset, "y_address": start}
+            own = {c * channel + i * row + j for c, i, j in product(range(channels), range(height), range(width))}
+            try:
+                builder.build().validate()
+            except ProgramError:
+                continue
+            assert offset == 0 or own.isdisjoint({place + offset for place in own})
+            accepted += 1
+            between += 0 < abs(offset) <= max(own)
+        assert 0 < between < accepted < 600

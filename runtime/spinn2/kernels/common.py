@@ -62,7 +62,12 @@ class Library:
                     with code.loop(count, step=LANES) as first:
                         code.store(target + (row * count + first) * 4, value)
 
-            code.either(column.equals(0), repeated, dense)
+            def apart() -> None:
+                with code.loop(rows) as row, code.loop(count) as at:
+                    value = code.load(source + row * pitch + at * column, type_).to(I32, signed=signed)
+                    code.store(target + (row * count + at) * 4, value)
+
+            code.either(column.equals(size), dense, lambda: code.either(column.equals(0), repeated, apart))
 
         code.choose(kind, {element: element for element in Element}, convert)
         code.end()

@@ -14,11 +14,11 @@ from snc.ir.diagnostics import UsageError
 
 TEXT_2020 = machine_text("spinn2-2020")
 DOUBLE_BLOCK_OUTLINES = [
-    # rows, columns: as published
+    # rows, columns: as published; III comes after IV, round the ring
     (range(4), range(2)),
     (range(2), range(2, 6)),
-    (range(4, 6), range(4)),
     (range(2, 6), range(4, 6)),
+    (range(4, 6), range(4)),
 ]
 
 
@@ -113,9 +113,18 @@ class TestPresets:
 
     def test_of_2020_have_the_published_double_blocks(self) -> None:
         blocks = load_machine("spinn2-2020").floor_plan.double_blocks
-        assert [each.storage_qpe for each in blocks] == [(3, 2), (2, 2), (3, 3), (2, 3)]
+        assert [each.storage_qpe for each in blocks] == [(3, 2), (2, 2), (2, 3), (3, 3)]
         outlines = [{Qpe(y, x) for y in rows for x in columns} for rows, columns in DOUBLE_BLOCK_OUTLINES]
         assert [set(each.qpes) for each in blocks] == outlines
+
+    def test_of_2020_have_blocks_on_a_ring(self) -> None:
+        """Each QPE of a block is two steps away from the one at its place in the next block."""
+        plan = load_machine("spinn2-2020").floor_plan
+        blocks = [block for double_block in plan.double_blocks for block in double_block.blocks]
+        for block, following in zip(blocks, [*blocks[1:], blocks[0]], strict=True):
+            ways = {(there.y - here.y, there.x - here.x) for here, there in zip(block, following, strict=True)}
+            assert len(ways) == 1
+            assert ways <= {(0, 2), (2, 0), (0, -2), (-2, 0)}
 
     def test_give_every_double_block_eight_compute_qpes(self, machine: Machine) -> None:
         assert [len(each.qpes) for each in machine.floor_plan.double_blocks] == [8, 8, 8, 8]

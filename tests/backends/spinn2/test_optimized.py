@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from snc.backends.spinn2.clocks import clocks_of
 from snc.backends.spinn2.machine import Machine
 from snc.backends.spinn2.memory import Storage
-from snc.backends.spinn2.optimize import Optimizer
-from snc.backends.spinn2.regions import NoRoom, Want, stretch_all, take_homes, take_places
+from snc.backends.spinn2.order import better_order
+from snc.backends.spinn2.regions import NoRoom, Want, stretch_all, take_homes, take_places, turns_of_loading
 from snc.backends.spinn2.schedule import schedule
 from snc.backends.spinn2.splits import Ranked, Splits, team_regions, work_bytes
 from snc.backends.spinn2.teams import TeamSplit, TeamTable
@@ -68,8 +68,8 @@ class TestTeams:
         (block,) = (op for op in module.main.body.ops if isinstance(op, BlockOp))
         split = drawn_split(data, plan_block(block), machine.processing_elements)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Splits, "teams", lambda _self, _plan, _way: [Ranked(0.0, 0, split)])
-            patch.setattr(Optimizer, "_worth_waiting", lambda _self, _choice, _split: data.draw(st.booleans()))
+            patch.setattr(Splits, "teams", lambda *_: [Ranked(0.0, split)])
+            patch.setattr("snc.backends.spinn2.optimize.LONG_LOAD", data.draw(st.sampled_from([0, 10**9])))
             patch.setattr("snc.backends.spinn2.schedule._paper_program", refuse)
             program = schedule(module, machine, "optimized", data.draw(st.integers(0, 1)))
         assert_exact(fixed, program)
@@ -100,7 +100,7 @@ def refuse(_module: ModuleOp, _machine: Machine) -> None:
 
 class TestFallBack:
     @settings(max_examples=25, deadline=None)
-    @given(large_layers(), small_machines(least_bytes=4352), st.integers(0, 1))
+    @given(large_layers(), small_machines(least_bytes=4352), st.integers(0, 3))
     def test_it_is_never_slower_than_kelber2020(self, module: ModuleOp, machine: Machine, level: int) -> None:
         fixed, clocks = fixed_point(module), clocks_of(machine)
         ours = schedule(tiled(fixed, OPTIMIZED, machine), machine, "optimized", level)
@@ -113,8 +113,8 @@ REGIONS = st.lists(st.builds(Want, st.integers(1, 400), st.booleans(), st.boolea
 
 class TestPlaces:
     @settings(max_examples=60, deadline=None)
-    @given(st.lists(REGIONS, max_size=5), st.booleans(), st.integers(1, 300))
-    def test_regions_of_one_time_lie_apart(self, layers: list[list[Want]], apart: bool, home: int) -> None:
+    @given(st.lists(REGIONS, max_size=5), st.booleans(), st.integers(1, 300), st.integers(0, 5))
+    def test_regions_of_one_time_lie_apart(self, layers: list[list[Want]], apart: bool, home: int, early: int) -> None:
         storage = Storage(2048)
         taken = []
         for turn, wants in enumerate(layers):
@@ -122,7 +122,7 @@ class TestPlaces:
                 places = take_places(storage, wants, turn, apart=apart)
             except NoRoom:
                 continue
-            take_homes(storage, places, home, 2)
+            take_homes(storage, places, home, 2, early)
             taken += [*places.regions, *places.homes]
             assert all(region.first <= 2 * turn <= region.last for region in (*places.regions, *places.homes))
             assert all(each.end - each.address >= want.bytes for each, want in zip(places.regions, wants, strict=True))
@@ -130,3 +130,32 @@ class TestPlaces:
         for number, one in enumerate(taken):
             assert 0 <= one.address < one.end <= 2048
             assert not any(other.meets(one.address, one.end, one.first, one.last) for other in taken[:number])
+
+
+class TestLoading:
+    @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=12))
+    def test_no_layer_waits_and_nothing_starts_too_early(self, layers: list[tuple[int, int]]) -> None:
+        clocks, loading = ([float(each[n]) for each in layers] for n in (0, 1))
+        starts = np.concatenate([[0.0], np.cumsum(clocks)])
+        for number, turn in enumerate(turns_of_loading(clocks, loading)):
+
+            def in_time(first: int, layer: int = number) -> bool:
+                done = starts[first] + np.cumsum(loading[layer:])
+                return bool((done <= starts[layer : len(layers)]).all())
+
+            assert turn <= number
+            assert turn == 0 or in_time(turn)
+            assert turn == number or not any(in_time(later) for later in range(turn + 1, number + 1))
+
+
+class TestBetterOrder:
+    @settings(max_examples=20, deadline=None)
+    @given(st.data(), st.integers(0, 4))
+    def test_is_never_slower_and_computes_the_same(self, data: st.DataObject, rounds: int) -> None:
+        machine = data.draw(small_machines(least_bytes=4352))
+        fixed = fixed_point(data.draw(large_layers()))
+        clocks = clocks_of(machine)
+        program = schedule(tiled(fixed, OPTIMIZED, machine), machine, "optimized", 0)
+        better = better_order(program, clocks, rounds)
+        assert time_program(better, clocks).total_clocks <= time_program(program, clocks).total_clocks
+        assert_exact(fixed, better)

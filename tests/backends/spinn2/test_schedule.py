@@ -61,8 +61,8 @@ class TestExactness:
         net = Net((1, 3, tiles, 2))
         fixed = fixed_point(net.module(net(Conv2dOp(x=net.x, weight=net.random(4 * parts, 3, 1, 1)))))
         cut = tiled_by_hand(fixed, lambda plan: (4, 1, 2, 3))
-        for double_blocks, qpes in ((1, 1), (2, 2), (3, 1)):
-            machine = small_machine(double_blocks=double_blocks, qpes=qpes, pes_per_qpe=per_qpe)
+        for double_blocks, blocks, qpes in ((1, 1, 1), (2, 1, 2), (3, 1, 1), (4, 1, 1), (4, 2, 1)):
+            machine = small_machine(double_blocks=double_blocks, blocks=blocks, qpes=qpes, pes_per_qpe=per_qpe)
             assert_exact(fixed, schedule(cut, machine, "kelber2020"))
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from snc.ir.types import I8, I16, U8, U16
-from snc.passes.quant.numerics import Scheme, fixed_multiplier, weight_scales
+from snc.passes.quant import numerics
+from snc.passes.quant.numerics import Scheme, fixed_multiplier, magnitudes, quantized_weight, slices, weight_scales
 
 SCHEMES = st.builds(Scheme, st.sampled_from((I8, U8, I16, U16)), st.sampled_from((I8, I16)), power_of_two=st.booleans())
 BOUNDS = st.floats(-(2.0**100), 2.0**100, width=32)
@@ -75,3 +78,50 @@ class TestWeightScales:
         assert (np.rint(steps).sum(axis=1) * (1 << 16)).max() < 2.0**31
         if scheme.power_of_two:
             assert (np.frexp(scales)[0] == 0.5).all()
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[None]:
+    """Slices of few elements, so that small arrays have several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numerics, "SLICE_ELEMENTS", 8)
+        yield
+
+
+@st.composite
+def weights(draw: st.DrawFn) -> np.ndarray:
+    """Weights of two or four axes, with rows or columns next to each other in memory."""
+    shape = draw(st.tuples(st.integers(1, 9), st.integers(1, 30)) | st.tuples(*[st.integers(1, 5)] * 4))
+    values = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).standard_normal(shape).astype(np.float32)
+    return np.asfortranarray(values) if draw(st.booleans()) else values
+
+
+@pytest.mark.usefixtures("narrow")
+class TestSlices:
+    @given(weights(), st.integers(0, 1))
+    def test_hold_every_index_once_and_none_alone(self, weight: np.ndarray, axis: int) -> None:
+        found = [np.arange(weight.shape[axis])[some[axis]] for some in slices(weight, axis)]
+        np.testing.assert_array_equal(np.concatenate(found), np.arange(weight.shape[axis]))
+        assert min(map(len, found)) >= min(2, weight.shape[axis])
+
+    @given(SCHEMES, weights(), st.integers(0, 1))
+    def test_give_the_integers_of_the_whole(self, scheme: Scheme, weight: np.ndarray, axis: int) -> None:
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        magnitude = np.abs(weight.astype(np.float64))
+        least = np.zeros(weight.shape[axis])
+        whole = np.maximum(magnitude.max(axis=others) / scheme.weight.high, magnitude.sum(axis=others) * 255 / 2.0**30)
+        if not scheme.power_of_two:
+            np.testing.assert_array_equal(weight_scales(weight, axis, scheme, least, 255), whole.astype(np.float32))
+        scale = weight_scales(weight, axis, scheme, least, 255)
+        steps = np.rint(weight / np.expand_dims(scale.astype(np.float64), others))
+        limited = np.clip(steps, -scheme.weight.high, scheme.weight.high)
+        np.testing.assert_array_equal(quantized_weight(weight, axis, scale, scheme), limited)
+
+
+class TestMagnitudes:
+    @given(st.sampled_from((np.int8, np.uint8, np.int16)), st.integers(0, 2**32 - 1), st.integers(0, 1))
+    def test_are_sums_of_absolute_values(self, kind: type[np.integer], seed: int, axis: int) -> None:
+        limits = np.iinfo(kind)
+        weight = np.random.default_rng(seed).integers(limits.min, limits.max, (6, 50), kind, endpoint=True)
+        weight[0, 0] = limits.min
+        np.testing.assert_array_equal(magnitudes(weight, (axis,)), np.abs(weight.astype(np.int64)).sum(axis=axis))

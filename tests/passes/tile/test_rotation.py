@@ -36,6 +36,42 @@ class TestRotation:
             assert (rotation.part_at(giver, moved - 1) == rotation.part_at(place, moved)).all()
 
     @given(SIZES, SIZES, st.integers(1, 160), PLACES)
+    def test_every_element_has_a_place_of_its_own(self, tiles: int, parts: int, elements: int, places: Places) -> None:
+        rotation = plan_rotation(tiles, parts, elements, places)
+        element = np.arange(rotation.elements)
+        team, place = rotation.team_of(element), rotation.place_of(element)
+        assert (rotation.element_at(team, place) == element).all()
+        assert (team < rotation.teams).all()
+        assert (place < rotation.group).all()
+
+    @given(SIZES, SIZES, st.integers(1, 160), PLACES)
+    def test_every_tile_of_a_wave_is_at_one_team(self, tiles: int, parts: int, elements: int, places: Places) -> None:
+        rotation = plan_rotation(tiles, parts, elements, places)
+        element = np.arange(rotation.elements)
+        tile, team = rotation.tile_at(element), rotation.team_of(element)
+        wave = min(tiles, rotation.tiles * rotation.teams)
+        assert set(range(wave)) <= set(tile.tolist())
+        for each in range(wave):
+            assert len(set(team[tile == each].tolist())) == 1
+
+    @given(SIZES, st.integers(33, 64))
+    def test_parts_that_lie_on_the_chip_twice_lie_in_neighbouring_double_blocks(self, tiles: int, parts: int) -> None:
+        rotation = plan_rotation(tiles, parts, 128, PAPER)
+        double_block = rotation.element_at(np.arange(2)[:, None], np.arange(rotation.group)) // PAPER.per_double_block
+        assert (double_block[1] == double_block[0] + 1).all()
+
+    @given(SIZES, st.integers(33, 128))
+    def test_parts_come_from_as_many_double_blocks_on_as_there_are_teams(self, tiles: int, parts: int) -> None:
+        rotation = plan_rotation(tiles, parts, 128, PAPER)
+        element = np.arange(128)
+        team, place = rotation.team_of(element), rotation.place_of(element)
+        for moved in range(1, rotation.moves):
+            stride = rotation.ring_of(moved).stride
+            giver = (element + stride * rotation.teams) % 128
+            if stride >= rotation.together:
+                assert (giver == rotation.element_at(team, rotation.giver_of(place, moved))).all()
+
+    @given(SIZES, SIZES, st.integers(1, 160), PLACES)
     def test_it_fits_the_elements(self, tiles: int, parts: int, elements: int, places: Places) -> None:
         rotation = plan_rotation(tiles, parts, elements, places)
         assert rotation.elements == power_at_most(elements) <= elements

@@ -15,8 +15,8 @@ from snc.ir.dialects.builtin import ModuleOp
 from snc.ir.dialects.tile import BlockOp
 from snc.passes.tile.demand import Tile, accumulator_parts, demand
 from snc.passes.tile.form_blocks import FormBlocks
-from snc.passes.tile.geometry import Plan, plan_block
-from snc.passes.tile.split_layers import SplitLayers, weight_slots
+from snc.passes.tile.geometry import Plan, align, core_extent, plan_block
+from snc.passes.tile.split_layers import SplitLayers, uses_reuse, weight_slots
 
 from ...backends.spinn2.compiling import fixed_point
 from ...backends.spinn2.layers import large_layers
@@ -33,6 +33,15 @@ def split(module: ModuleOp, options: SplitLayers) -> list[tuple[Plan, Tile]]:
             channels, rows, columns, reduction = op.tile
             found.append((plan_block(op), (channels, rows, columns, reduction)))
     return found
+
+
+def cut_of(shape: tuple[int, ...], weight: tuple[int, ...], stride: int = 1) -> Tile:
+    """The tile of a single convolution, padded to keep the map's size, on the machine of the paper."""
+    net, border = Net(shape), weight[-1] // 2
+    conv = nn.Conv2dOp(x=net.x, weight=net.random(*weight), strides=(stride,) * 2, pads=(border,) * 4)
+    module = net.module(net(conv))
+    ((_, tile),) = split(module, SplitLayers())
+    return tile
 
 
 class TestSplitLayers:
@@ -61,6 +70,29 @@ class TestSplitLayers:
         module = net.module(net(nn.Conv2dOp(x=net.x, weight=net.random(2048, 64, 1, 1))))
         ((_, tile),) = split(module, SplitLayers())
         assert tile[0] == 16
+
+    def test_a_strided_1x1_convolution_takes_single_rows(self) -> None:
+        """Rows between those that it needs would be fetched and summed up for nothing."""
+        assert cut_of((1, 256, 56, 56), (128, 256, 1, 1), stride=2) == (4, 1, 28, 256)
+
+    def test_parts_grow_while_each_qpe_has_one(self) -> None:
+        """Four tiles, one for each element of a QPE, and 32 parts are a piece for each of 128 elements."""
+        assert cut_of((1, 128, 28, 28), (512, 128, 1, 1)) == (16, 7, 28, 128)
+
+    def test_tiles_are_cut_so_that_few_bytes_move(self) -> None:
+        """Tiles of 14 x 14 have less halo than 7 x 28, but their rows of sums are filled up from 14 to 16."""
+        assert cut_of((1, 256, 56, 56), (256, 256, 3, 3)) == (4, 7, 28, 256)
+
+    @settings(max_examples=60)
+    @given(large_layers(), st.integers(300, 600), st.sampled_from((1, 8, 128)))
+    def test_sums_of_stride_1_have_room(self, module: ModuleOp, words: int, elements: int) -> None:
+        for plan, tile in split(module, SplitLayers(sram_bytes=16 * words, elements=elements)):
+            if uses_reuse(plan, tile):
+                stride, extents = plan.stages[0].window.stride, core_extent(plan, tile[1], tile[2])
+                rows, columns = ((size - 1) * step + 1 for size, step in zip(extents, stride, strict=True))
+                kept = int(align(4 * extents[1], 16)) * extents[0]
+                need = demand(plan, tile).total(weight_slots=weight_slots(plan, tile, elements))
+                assert need + tile[0] * (int(align(4 * columns, 16)) * rows - kept) <= 16 * words
 
     def test_input_channels_are_cut_where_nothing_else_helps(self) -> None:
         net = Net((1, 200, 4, 4))
