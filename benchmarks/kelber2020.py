@@ -131,7 +131,7 @@ def print_gains(net: str, model: onnx.ModelProto) -> None:
     print(f"  its steps wait for shared bytes only      {time_program(loose, clocks).latency_s * 1e3:8.2f} ms")
     ordered = dataflow_order(paper.program, clocks)
     print(f"  and the most urgent come first            {time_program(ordered, clocks).latency_s * 1e3:8.2f} ms")
-    for level in range(3):
+    for level in range(4):
         start = time.perf_counter()
         found = snc.compile(model, machine="spinn2-2020", mapping="optimized", level=level)
         seconds = time.perf_counter() - start

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .errors import FAILED
-from .eval import EXACT_DIGITS, ShareType
-from .options import FILE, json_option
+from .options import EXACT_DIGITS, FILE, ShareType, json_option
 
 if TYPE_CHECKING:
     from ...ir.diagnostics import Diagnostic

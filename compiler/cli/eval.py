@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .errors import FAILED
-from .options import FILE, is_model, json_option
+from .options import EXACT_DIGITS, FILE, ShareType, is_model, json_option
 
 if TYPE_CHECKING:
     from ...ir.diagnostics import Diagnostic
@@ -24,26 +23,6 @@ Examples:
   snc eval spikes.snc --data test.npz --classes 10
 """
 METRICS = ("auto", "top1", "top5", "mse")
-EXACT_DIGITS = 12
-"""Decimals to which a drop is compared: scores are ratios that binary numbers hold nearly."""
-
-
-class ShareType(click.ParamType[float]):
-    """`0.98` or `98%` as 0.98."""
-
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        text = value.strip()
-        try:
-            number = Decimal(text.removesuffix("%").rstrip())
-        except InvalidOperation:
-            self.fail(f"{value!r} is no number, such as 0.98 or 98%.", param, ctx)
-        if not number.is_finite() or number < 0:
-            self.fail(f"{value!r} is no number from 0 on.", param, ctx)
-        return float(number / 100 if text.endswith("%") else number)
 
 
 class CountType(click.ParamType[int]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,9 @@ MAX_EXTENT = 1 << 31
 
 FILE = click.Path(path_type=Path)
 
+EXACT_DIGITS = 12
+"""Decimals to which a drop is compared: scores are ratios that binary numbers hold nearly."""
+
 
 def together(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
     """One decorator for several, in the order of the help text."""
@@ -31,6 +35,24 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
         return command
 
     return decorate
+
+
+class ShareType(click.ParamType[float]):
+    """`0.98` or `98%` as 0.98."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        text = value.strip()
+        try:
+            number = Decimal(text.removesuffix("%").rstrip())
+        except InvalidOperation:
+            self.fail(f"{value!r} is no number, such as 0.98 or 98%.", param, ctx)
+        if not number.is_finite() or number < 0:
+            self.fail(f"{value!r} is no number from 0 on.", param, ctx)
+        return float(number / 100 if text.endswith("%") else number)
 
 
 class ShapeType(click.ParamType[tuple[str, tuple[int, ...]]]):
@@ -91,8 +113,8 @@ level_option = click.option(
     type=click.IntRange(0, 3),
     default=2,
     show_default=True,
-    help="How hard `optimized` searches: -O0 takes the first split by estimate, -O1 to -O3 order all steps and time "
-    "1, 6 or 24 splits of each kind of layer.",
+    help="How hard `optimized` searches: -O0 builds one program, -O1 three, -O2 eight, and the fastest is kept; -O3 "
+    "then tries other splits for each kind of layer (minutes for a large network).",
 )
 
 number_options = together(
