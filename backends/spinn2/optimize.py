@@ -54,13 +54,15 @@ class Tactics:
     """What no estimate can tell: how much of each element's SRAM a layer may take to work in, if anything fits that, so
     that the rest lets weights wait; whether the first tile and weights alone have places early, `apart` from the rest,
     or all tiles and weights; how many routers long the `way` from a map to its readers is taken to be: the longer, the
-    fewer teams read it; and in how many `waves` large maps are made, if possible: the more, the sooner readers begin.
+    fewer teams read it; in how many `waves` large maps are made, if possible: the more, the sooner readers begin; and
+    whether weights wait at `home` or leave what is free to the streams of matrix products.
     """
 
     work_share: float
     apart: bool
     way: float
     waves: int = 1
+    home: bool = True
 
 
 @define(eq=False)
@@ -233,7 +235,7 @@ class Optimizer:
         clocks = [each if choice.stream else choice.clocks for choice, each in zip(choices, loading, strict=True)]
         begins = turns_of_loading(clocks, loading)
         for choice, load, begin in zip(choices, loading, begins, strict=True):
-            if choice.teams is not None and load > LONG_LOAD:
+            if choice.teams is not None and self.tactics.home and load > LONG_LOAD:
                 size, turn = choice.need.weights + choice.need.post, choices[begin].places.turn
                 take_homes(storage, choice.places, size, choice.teams.home_slots(choice.layer.plan), turn)
         stretch_all(storage, [home for choice in choices for home in choice.places.homes])

@@ -33,7 +33,7 @@ Timed: TypeAlias = tuple[int, Program]
 MAPPINGS = ("optimized", "kelber2020", "baseline")
 TACTICS = (
     Tactics(0.2, apart=False, way=6.0, waves=2),
-    Tactics(0.75, apart=True, way=4.0),
+    Tactics(0.75, apart=True, way=4.0, home=False),
     Tactics(0.25, apart=False, way=6.5),
     Tactics(0.33, apart=False, way=6.5, waves=2),
     Tactics(0.75, apart=True, way=5.0),
