@@ -12,6 +12,7 @@ from ...passes.tile.demand import first_boxes, first_pitches, stage_pitches
 from ...passes.tile.geometry import grid_bounds, stage_boxes
 from .constants import Records, line_boxes, part_records
 from .emit import BlockEmitter, extents
+from .stages import finish
 from .waves import channel_parts, result_grid
 
 Array = NDArray[Any]
@@ -53,7 +54,7 @@ def schedule_dense(emitter: BlockEmitter, *, share: bool = False) -> None:
         rows.next_step()
         emitter.load_records(q, post, part[here], 0)
         slot = (emitter.slots[0][0][q], emitter.slots[0][1][q])
-        emitter.finish(q, boxes[here], slot, post, part[here])
+        finish(emitter, q, boxes[here], slot, post, part[here])
 
 
 def _load_turn(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, grid_bounds, stage_boxes
 from .constants import Records
 from .emit import BlockEmitter, Operand
+from .stages import process, store
 from .waves import channel_parts, part_spans, result_grid
 
 Array = NDArray[Any]
@@ -100,7 +101,7 @@ class _Team:
                 emitter.rows.next_step()
                 emitter.accumulate(q, core, (emitter.partial[0][q], emitter.partial[1][q]))
         if span == len(self.spans) - 1:
-            self.finished = emitter.process(q, boxes, post, found, record)
+            self.finished = process(emitter, q, boxes, post, found, record)
         self.last = (emitter.rows.step,)
 
     def transfer(self, turn: int, stored: tuple[int, ...]) -> tuple[int, ...]:
@@ -113,7 +114,7 @@ class _Team:
         if self.finished is not None:
             before = self._pieces(turn - 1)
             here = (rows.next_step((*computed, *stored)),)
-            self.emitter.store(self.pes[: len(before)], self.boxes[before], *self.finished)
+            store(self.emitter, self.pes[: len(before)], self.boxes[before], *self.finished)
             self.finished = None
         self.last = here or computed
         index = self._pieces(turn)

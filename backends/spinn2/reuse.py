@@ -16,6 +16,7 @@ from ...passes.tile.geometry import grid_bounds, stage_boxes
 from ...passes.tile.rotation import Places, Rotation, plan_rotation, power_at_least
 from .constants import Records, part_records
 from .emit import BlockEmitter
+from .stages import finish
 from .waves import channel_parts, result_grid
 
 Array = NDArray[Any]
@@ -174,7 +175,7 @@ def _rotate(
             core = stage_boxes(plan, pieces)[0]
             whole = np.broadcast_to(np.array([0, plan.reduction]), (len(active), 2))
             emitter.mac(active, core, whole, (buffer[holder], address[holder] + found.weights[index]))
-            computed = emitter.finish(active, pieces, (buffer[holder], address[holder]), found, index, stored=stored)
+            computed = finish(emitter, active, pieces, (buffer[holder], address[holder]), found, index, stored=stored)
             stored = rows.step
 
 

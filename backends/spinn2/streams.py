@@ -18,6 +18,7 @@ from ...passes.tile.demand import Tile, filter_bytes, stage_pitches
 from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, align, grid_bounds, stage_boxes
 from .constants import Records, line_boxes, part_records
 from .emit import BlockEmitter, extents
+from .stages import finish
 
 Array = NDArray[Any]
 
@@ -127,4 +128,4 @@ def _finish(emitter: BlockEmitter, post: Records, number: int, column: Array, sl
             emitter.layer, Phase.WEIGHTS, post.boxes(index), post.buffer[index], post.address[index], *place
         )
     box = np.array([[column, [0, 1], [0, 1]]], np.int64)
-    emitter.finish(one, box, place, post, index)
+    finish(emitter, one, box, place, post, index)

@@ -22,6 +22,7 @@ from ...passes.tile.demand import Tile
 from ...passes.tile.geometry import Boxes, Plan, grid_bounds, stage_boxes
 from .constants import Records, part_records
 from .emit import BlockEmitter
+from .stages import finish
 
 Array = NDArray[Any]
 
@@ -361,4 +362,4 @@ def _turn(emitter: BlockEmitter, deal: _Deal, found: Records, active: Array, wor
         sums = (emitter.results[0][0][busy], emitter.results[0][1][busy])
         emitter.accumulate(busy, core, *((kept, sums) if last else (sums, kept)))
     if last:
-        emitter.finish(busy, pieces, (buffer[holder], address[holder]), found, index)
+        finish(emitter, busy, pieces, (buffer[holder], address[holder]), found, index)

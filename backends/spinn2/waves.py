@@ -11,6 +11,7 @@ from ...passes.tile.demand import Tile
 from ...passes.tile.geometry import Boxes, Plan, grid_bounds, stage_boxes
 from .constants import Records, part_records
 from .emit import BlockEmitter
+from .stages import finish
 
 Array = NDArray[Any]
 
@@ -83,7 +84,7 @@ def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False) -> None:
                     emitter.accumulate(q, core, (emitter.partial[0][q], emitter.partial[1][q]))
         last = parts * len(spans) + len(spans) - 1
         post = (emitter.slots[weight_slot][0][q], emitter.slots[weight_slot][1][q]) if found is not None else None
-        emitter.finish(q, here, post, found, last, tile=tile_slot)
+        finish(emitter, q, here, post, found, last, tile=tile_slot)
 
 
 def part_spans(emitter: BlockEmitter, parts: Array, spans: Array) -> Records | None:
