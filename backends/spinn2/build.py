@@ -160,6 +160,8 @@ def _schedule_op(
     if isinstance(op, WITHOUT_ROWS):
         return
     layers.append(str(op.location))
+    if placement.is_in_place(op):
+        return
     try:
         sources = [placement.map_of(value) for value in inputs_of(op)]
         schedule_layout(rows, len(layers) - 1, op, sources, placement.map_of(op.results[0]))

@@ -64,11 +64,39 @@ class FeatureMap:
             raise ValueError("a banded map cannot be seen this way")
         return found
 
+    def part(self, offset: int, size: int, itemsize: int) -> FeatureMap:
+        """The map of a value of `size` elements that starts at byte `offset`.
+
+        Of a banded map it is a run of whole channels; raises ValueError for any other.
+        """
+        if self.dense is not None:
+            buffer, address = self.dense
+            return FeatureMap(itemsize, size, (buffer, address + offset))
+        if self.banded is None:
+            raise ValueError("a map lies nowhere")
+        view, segments = self.banded
+        plane = view.rows * view.columns
+        if itemsize != self.itemsize or offset % (plane * itemsize) or size % plane:
+            raise ValueError("a part of a banded map must be some of its channels")
+        low, count = offset // (plane * itemsize), size // plane
+        seen = View(count, view.rows, view.columns)
+        return FeatureMap(itemsize, size, banded=(seen, _some_channels(segments, low, low + count)))
+
     def seen_as(self, view: View) -> bool:
         """Whether `segments` has an answer."""
         if self.dense is not None or self.banded is None or self.banded[0] == view:
             return self.dense is not None or self.banded is not None
         return _joined_rows(self.banded[1], self.banded[0], view, self.itemsize) is not None
+
+
+def _some_channels(segments: Segments, low: int, high: int) -> Segments:
+    """What segments hold of the channels from `low` to `high`, which are then numbered from 0."""
+    inside = np.flatnonzero((segments.boxes[:, 0, 0] < high) & (segments.boxes[:, 0, 1] > low))
+    boxes, pitch = segments.boxes[inside].copy(), segments.channel_pitch[inside]
+    start = np.maximum(boxes[:, 0, 0], low)
+    address = segments.address[inside] + (start - boxes[:, 0, 0]) * pitch
+    boxes[:, 0] = np.stack([start, np.minimum(boxes[:, 0, 1], high)], axis=1) - low
+    return Segments(boxes, segments.buffer[inside], address, pitch, segments.row_pitch[inside])
 
 
 def _joined_rows(segments: Segments, own: View, view: View, itemsize: int) -> Segments | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, field
 from numpy.typing import NDArray
 
 from ...ir.core import Operation, Value
-from ...ir.dialects import nn
 from ...ir.dialects.builtin import ConstantOp, FuncOp
 from ...ir.dialects.quant import QuantizeOp, StorageCastOp
 from ...ir.dialects.spinn2_tables import BufferKind
@@ -19,19 +18,13 @@ from ...passes.tile.demand import FILTER_GROUP
 from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, View, align, storage_dtype
 from ...passes.tile.rotation import one_wave
 from ...passes.tile.split_layers import uses_reuse
+from .aliases import Alias, families_of, find_aliases, is_in_place, resolve
 from .maps import FeatureMap, Segments, bands
 from .memory import Dram, Storage
+from .planes import common_view
 from .rows import Rows
 
 Array = NDArray[Any]
-
-
-@frozen
-class Alias:
-    """A value that is a run of another value's bytes, from byte `offset`."""
-
-    base: Value
-    offset: int
 
 
 @define(eq=False)
@@ -50,6 +43,7 @@ class Placement:
     map_bytes: int | None = None
     """Bytes of each PE that maps may take; None: all."""
     aliases: dict[Value, Alias] = field(factory=dict)
+    families: dict[Value, dict[Value, int]] = field(factory=dict)
     maps: dict[Value, FeatureMap] = field(factory=dict)
 
     def held(self, view: View, itemsize: int) -> FeatureMap:
@@ -61,45 +55,10 @@ class Placement:
         """The map of a value that has been placed."""
         return self.maps[value]
 
-
-def resolve(aliases: dict[Value, Alias], value: Value) -> tuple[Value, int]:
-    """The value that owns the memory of `value`, and the byte where `value` starts in it."""
-    offset = 0
-    while value in aliases:
-        offset += aliases[value].offset
-        value = aliases[value].base
-    return value, offset
-
-
-def find_aliases(main: FuncOp) -> dict[Value, Alias]:
-    """Values that need no bytes of their own: reshaped or cast ones, and inputs of a concat along the slowest axis."""
-    aliases: dict[Value, Alias] = {}
-    arguments = set(main.body.arguments)
-    for op in main.body.ops:
-        if isinstance(op, nn.ReshapeOp | StorageCastOp) and _is_data(op.operands[0]):
-            aliases[op.results[0]] = Alias(op.operands[0], 0)
-    for op in reversed(list(main.body.ops)):
-        if not isinstance(op, nn.ConcatOp) or math.prod(op.out.shape[: op.axis % op.out.tensor.rank]) != 1:
-            continue
-        offset = 0
-        for value in op.inputs:
-            root, inside = resolve(aliases, value)
-            free = (
-                root not in arguments and _made_here(root) and inside == 0 and root is not resolve(aliases, op.out)[0]
-            )
-            if free and op.inputs.count(value) == 1 and root.tensor.size == value.tensor.size:
-                aliases[root] = Alias(op.out, offset)
-            offset += value.tensor.size * storage_dtype(value).itemsize
-    return aliases
-
-
-def _is_data(value: Value) -> bool:
-    return value.owner is None or value.owner.name != "builtin.constant"
-
-
-def _made_here(value: Value) -> bool:
-    owner = value.owner
-    return isinstance(owner, BlockOp) or (owner is not None and owner.name.startswith("nn."))
+    def is_in_place(self, op: Operation) -> bool:
+        """Whether an operation finds its result where its operands lie."""
+        base, _ = resolve(self.aliases, op.results[0])
+        return is_in_place(op, self.families.get(base, {}))
 
 
 def place_maps(
@@ -111,10 +70,17 @@ def place_maps(
     in bands behind all DRAM ports; all others lie whole behind one port.
     """
     placement.aliases = find_aliases(main)
+    families = placement.families = families_of(placement.aliases)
     order = turns(main)
-    shared = {alias.base for alias in placement.aliases.values()} | set(placement.aliases)
     values = [*main.body.arguments, *(result for op in main.body.ops for result in op.results)]
-    heirs = {} if placement.spread or not keep_on_chip else find_heirs(main, plans, shared)
+    views = {
+        value: common_view(value, families.get(value, {value: 0}), plans)
+        for value in values
+        if value not in placement.aliases
+    }
+    shared = {*families, *placement.aliases}
+    alone = {value: view for value, view in views.items() if value not in shared}
+    heirs = {} if placement.spread or not keep_on_chip else find_heirs(plans, order, alone)
     replaced = {heir: value for value, heir in heirs.items()}
     for value in values:
         if value in placement.aliases or not _needs_memory(value):
@@ -122,15 +88,16 @@ def place_maps(
         if value in replaced:
             placement.maps[value] = placement.maps[replaced[value]]
             continue
-        view = None if value in shared else _common_view(value, plans)
+        view, family = views[value], families.get(value, {value: 0})
         kind = storage_dtype(value)
         found: FeatureMap | None = None
-        if view is not None and keep_on_chip and isinstance(value.owner, BlockOp):
-            first = 2 * order[value.owner]
+        if view is not None and keep_on_chip and not any(isinstance(each.owner, QuantizeOp) for each in family):
+            line = [each for member in family for each in _line(member, heirs)]
+            first = min(2 * order[each.owner] for each in family if isinstance(each.owner, BlockOp))
             last = max(
                 (
-                    2 * order[user] - (not placement.spread and _loads_first(value, user, plans, elements))
-                    for each in _line(value, heirs)
+                    2 * order[user] - (not placement.spread and _loads_first(each, user, plans, elements))
+                    for each in line
                     for user in each.users
                 ),
                 default=first,
@@ -141,22 +108,22 @@ def place_maps(
         if found is None:
             found = _whole(placement, value.tensor.size, kind.itemsize)
         placement.maps[value] = found
-    for value in values:
-        if value in placement.aliases:
-            base, offset = resolve(placement.aliases, value)
-            whole = placement.maps[base].dense
-            if whole is None:
-                raise ValueError(f"{value} shares the memory of a banded map")
-            item = storage_dtype(value).itemsize
-            placement.maps[value] = FeatureMap(item, value.tensor.size, (whole[0], whole[1] + offset))
+    for base, family in families.items():
+        for value, offset in family.items():
+            if value is not base:
+                placement.maps[value] = placement.maps[base].part(
+                    offset, value.tensor.size, storage_dtype(value).itemsize
+                )
 
 
-def find_heirs(main: FuncOp, plans: dict[Operation, Plan], shared: set[Value]) -> dict[Value, Value]:
+def find_heirs(
+    plans: dict[Operation, Plan], order: dict[Operation, int], views: Mapping[Value, View | None]
+) -> dict[Value, Value]:
     """For a map that a block adds to its own result, element by element, and that nobody reads later: that result.
 
-    It can be written where the map lies, as each piece of the block reads just what it replaces.
+    It can be written where the map lies, as each piece of the block reads just what it replaces. `views` are those
+    under which all see a value; only values that have one come into question.
     """
-    order = {op: number for number, op in enumerate(main.body.ops)}
     heirs: dict[Value, Value] = {}
     for op, plan in plans.items():
         result = op.results[0]
@@ -168,8 +135,8 @@ def find_heirs(main: FuncOp, plans: dict[Operation, Plan], shared: set[Value]) -
             alike = same and stage.source.dtype == plan.stages[-1].dtype and not any(stage.source.repeated)
             alone = plan.block.inputs.count(value) == 1 and isinstance(value.owner, BlockOp)
             last = all(user is op or order.get(user, len(order)) < order[op] for user in value.users)
-            known = _common_view(value, plans) == _common_view(result, plans) == stage.source.view
-            if alike and alone and last and known and value not in heirs and not {value, result} & shared:
+            known = views.get(value) == views.get(result) == stage.source.view
+            if alike and alone and last and known and value not in heirs:
                 heirs[value] = result
                 break
     return heirs
@@ -214,23 +181,6 @@ def _needs_memory(value: Value) -> bool:
     if isinstance(owner, StorageCastOp):
         return isinstance(owner.x.owner, ConstantOp)
     return isinstance(owner, BlockOp | QuantizeOp) or owner.name.startswith("nn.")
-
-
-def _common_view(value: Value, plans: dict[Operation, Plan]) -> View | None:
-    """The one planar view under which blocks alone write and read a value; None when there is no such view."""
-    views: set[View] = set()
-    if isinstance(value.owner, BlockOp):
-        views.add(plans[value.owner].view)
-    elif not isinstance(value.owner, QuantizeOp):
-        return None
-    for user in value.users:
-        if not isinstance(user, BlockOp):
-            return None
-        plan = plans[user]
-        sources = [plan.first, *(stage.source for stage in plan.stages if stage.source is not None)]
-        views.update(source.view for source in sources if plan.block.inputs[source.index] is value)
-    view = views.pop() if len(views) == 1 else None
-    return view if view is not None and not view.minor and view.rows > 1 else None
 
 
 def _in_storage(placement: Placement, view: View, itemsize: int, first: int, last: int) -> FeatureMap | None:

@@ -11,8 +11,9 @@ from ...ir.core import Value
 from ...ir.diagnostics import Diagnostic, ModelError
 from ...ir.dialects.builtin import FuncOp, ReturnOp
 from ...ir.dialects.quant import DequantizeOp, QuantizeOp
+from .aliases import resolve
 from .maps import FeatureMap
-from .place import Placement, resolve
+from .place import Placement
 
 Array = NDArray[Any]
 
