@@ -37,6 +37,12 @@ def resolve(aliases: Mapping[Value, Alias], value: Value) -> tuple[Value, int]:
     return value, offset
 
 
+def is_in_place(op: Operation, aliases: Mapping[Value, Alias]) -> bool:
+    """Whether the result of an operation is a run of its operand's bytes."""
+    alias = aliases.get(op.results[0]) if op.results else None
+    return alias is not None and alias.base is op.operands[0]
+
+
 def families_of(aliases: Mapping[Value, Alias]) -> dict[Value, dict[Value, int]]:
     """The family of each value whose memory others share."""
     found: dict[Value, dict[Value, int]] = {}
@@ -70,20 +76,6 @@ def find_aliases(main: FuncOp) -> dict[Value, Alias]:
                 aliases[root] = Alias(op.out, offset)
             offset += value.tensor.size * storage_dtype(value).itemsize
     return aliases
-
-
-def is_in_place(op: Operation, family: Family) -> bool:
-    """Whether an operation has nothing to move, as its operands and its result share bytes in the right way."""
-    if not isinstance(op, nn.ConcatOp | nn.SliceOp | nn.ReshapeOp | StorageCastOp) or op.results[0] not in family:
-        return False
-    if not isinstance(op, nn.ConcatOp):
-        return op.operands[0] in family
-    at = family[op.out]
-    for value in op.inputs:
-        if family.get(value) != at:
-            return False
-        at += value.tensor.size * storage_dtype(value).itemsize
-    return True
 
 
 def _is_run(op: nn.SliceOp) -> bool:

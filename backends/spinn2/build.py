@@ -20,6 +20,8 @@ from ...passes.tile.geometry import MAC_ROW_BYTES, Plan, align, plan_block
 from ...passes.tile.rotation import places_of
 from ...passes.tile.split_layers import uses_reuse, weight_slots
 from ...runtime.spinn2.program import Program
+from .aliases import is_in_place
+from .channel_moves import schedule_channel_move
 from .dense import schedule_dense
 from .emit import BlockEmitter
 from .layout import inputs_of, schedule_layout
@@ -160,11 +162,15 @@ def _schedule_op(
     if isinstance(op, WITHOUT_ROWS):
         return
     layers.append(str(op.location))
-    if placement.is_in_place(op):
+    if is_in_place(op, placement.aliases):
         return
+    sources, target = [placement.map_of(value) for value in inputs_of(op)], placement.map_of(op.results[0])
+    planes = {held.banded[0].rows * held.banded[0].columns for held in (*sources, target) if held.banded}
     try:
-        sources = [placement.map_of(value) for value in inputs_of(op)]
-        schedule_layout(rows, len(layers) - 1, op, sources, placement.map_of(op.results[0]))
+        if planes:
+            schedule_channel_move(rows, len(layers) - 1, op, planes.pop(), sources, target)
+        else:
+            schedule_layout(rows, len(layers) - 1, op, sources, target)
     except ValueError as error:
         raise ModelError(
             Diagnostic(

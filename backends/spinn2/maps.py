@@ -26,6 +26,20 @@ class Segments:
     channel_pitch: Array
     row_pitch: Array
 
+    def of_channels(self, channels: Array) -> Segments:
+        """What they hold of some channels, which are then numbered from 0 in the order of `channels` (int64[n])."""
+        first = np.flatnonzero(np.diff(channels, prepend=-2) != 1)
+        low = channels[first]
+        high = low + np.diff(np.append(first, len(channels)))
+        start = np.maximum(low[:, None], self.boxes[:, 0, 0])
+        end = np.minimum(high[:, None], self.boxes[:, 0, 1])
+        run, segment = np.nonzero(start < end)
+        start, end = start[run, segment], end[run, segment]
+        boxes, pitch = self.boxes[segment].copy(), self.channel_pitch[segment]
+        address = self.address[segment] + (start - boxes[:, 0, 0]) * pitch
+        boxes[:, 0] = np.stack([start, end], axis=1) + (first[run] - low[run])[:, None]
+        return Segments(boxes, self.buffer[segment], address, pitch, self.row_pitch[segment])
+
 
 @define(eq=False)
 class FeatureMap:
@@ -80,23 +94,13 @@ class FeatureMap:
             raise ValueError("a part of a banded map must be some of its channels")
         low, count = offset // (plane * itemsize), size // plane
         seen = View(count, view.rows, view.columns)
-        return FeatureMap(itemsize, size, banded=(seen, _some_channels(segments, low, low + count)))
+        return FeatureMap(itemsize, size, banded=(seen, segments.of_channels(np.arange(low, low + count))))
 
     def seen_as(self, view: View) -> bool:
         """Whether `segments` has an answer."""
         if self.dense is not None or self.banded is None or self.banded[0] == view:
             return self.dense is not None or self.banded is not None
         return _joined_rows(self.banded[1], self.banded[0], view, self.itemsize) is not None
-
-
-def _some_channels(segments: Segments, low: int, high: int) -> Segments:
-    """What segments hold of the channels from `low` to `high`, which are then numbered from 0."""
-    inside = np.flatnonzero((segments.boxes[:, 0, 0] < high) & (segments.boxes[:, 0, 1] > low))
-    boxes, pitch = segments.boxes[inside].copy(), segments.channel_pitch[inside]
-    start = np.maximum(boxes[:, 0, 0], low)
-    address = segments.address[inside] + (start - boxes[:, 0, 0]) * pitch
-    boxes[:, 0] = np.stack([start, np.minimum(boxes[:, 0, 1], high)], axis=1) - low
-    return Segments(boxes, segments.buffer[inside], address, pitch, segments.row_pitch[inside])
 
 
 def _joined_rows(segments: Segments, own: View, view: View, itemsize: int) -> Segments | None:

@@ -18,10 +18,10 @@ from ...passes.tile.demand import FILTER_GROUP
 from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, View, align, storage_dtype
 from ...passes.tile.rotation import one_wave
 from ...passes.tile.split_layers import uses_reuse
-from .aliases import Alias, families_of, find_aliases, is_in_place, resolve
+from .aliases import Alias, families_of, find_aliases
 from .maps import FeatureMap, Segments, bands
 from .memory import Dram, Storage
-from .planes import common_view
+from .planes import planar_views
 from .rows import Rows
 
 Array = NDArray[Any]
@@ -43,7 +43,6 @@ class Placement:
     map_bytes: int | None = None
     """Bytes of each PE that maps may take; None: all."""
     aliases: dict[Value, Alias] = field(factory=dict)
-    families: dict[Value, dict[Value, int]] = field(factory=dict)
     maps: dict[Value, FeatureMap] = field(factory=dict)
 
     def held(self, view: View, itemsize: int) -> FeatureMap:
@@ -55,11 +54,6 @@ class Placement:
         """The map of a value that has been placed."""
         return self.maps[value]
 
-    def is_in_place(self, op: Operation) -> bool:
-        """Whether an operation finds its result where its operands lie."""
-        base, _ = resolve(self.aliases, op.results[0])
-        return is_in_place(op, self.families.get(base, {}))
-
 
 def place_maps(
     main: FuncOp, plans: dict[Operation, Plan], placement: Placement, *, keep_on_chip: bool, elements: int
@@ -70,16 +64,12 @@ def place_maps(
     in bands behind all DRAM ports; all others lie whole behind one port.
     """
     placement.aliases = find_aliases(main)
-    families = placement.families = families_of(placement.aliases)
     order = turns(main)
     values = [*main.body.arguments, *(result for op in main.body.ops for result in op.results)]
-    views = {
-        value: common_view(value, families.get(value, {value: 0}), plans)
-        for value in values
-        if value not in placement.aliases
-    }
-    shared = {*families, *placement.aliases}
-    alone = {value: view for value, view in views.items() if value not in shared}
+    families = {value: {value: 0} for value in values if value not in placement.aliases}
+    families |= families_of(placement.aliases)
+    views = planar_views(families, placement.aliases, main.body.ops, plans)
+    alone = {value: view for value, view in views.items() if len(families[value]) == 1}
     heirs = {} if placement.spread or not keep_on_chip else find_heirs(plans, order, alone)
     replaced = {heir: value for value, heir in heirs.items()}
     for value in values:
@@ -88,12 +78,12 @@ def place_maps(
         if value in replaced:
             placement.maps[value] = placement.maps[replaced[value]]
             continue
-        view, family = views[value], families.get(value, {value: 0})
+        view, family = views.get(value), families[value]
         kind = storage_dtype(value)
         found: FeatureMap | None = None
         if view is not None and keep_on_chip and not any(isinstance(each.owner, QuantizeOp) for each in family):
             line = [each for member in family for each in _line(member, heirs)]
-            first = min(2 * order[each.owner] for each in family if isinstance(each.owner, BlockOp))
+            first = min(2 * order[each.owner] for each in family if each.owner is not None)
             last = max(
                 (
                     2 * order[user] - (not placement.spread and _loads_first(each, user, plans, elements))
@@ -117,7 +107,7 @@ def place_maps(
 
 
 def find_heirs(
-    plans: dict[Operation, Plan], order: dict[Operation, int], views: Mapping[Value, View | None]
+    plans: dict[Operation, Plan], order: dict[Operation, int], views: Mapping[Value, View]
 ) -> dict[Value, Value]:
     """For a map that a block adds to its own result, element by element, and that nobody reads later: that result.
 

@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ...ir.core import Operation, Value
 from ...ir.dialects.quant import QuantizeOp
 from ...ir.dialects.tile import BlockOp
 from ...passes.tile.geometry import Plan, View, storage_dtype
-from .aliases import Family, is_in_place
+from .aliases import Alias, Family, is_in_place
+from .channel_moves import channel_move
 
 
-def common_view(base: Value, family: Family, plans: Mapping[Operation, Plan]) -> View | None:
-    """The planar view of `base` under which blocks alone write and read its bytes; None when there is no such view.
+def planar_views(
+    families: Mapping[Value, Family],
+    aliases: Mapping[Value, Alias],
+    ops: Iterable[Operation],
+    plans: Mapping[Operation, Plan],
+) -> dict[Value, View]:
+    """The planar view of each base of a family under which all write and read it; others have none.
 
-    Blocks that use another of the `family` that shares its memory see some of the channels. The host may write it.
+    Blocks and moves of channels may use values as maps, and the host may write them. Where a move joins maps whose
+    channels differ in size, none of them has a view.
     """
-    views: list[tuple[Value, View]] = []
-    for value in family:
-        if not isinstance(value.owner, BlockOp | QuantizeOp) and not _is_moved(value, family):
-            return None
-        for user in value.users:
-            if not isinstance(user, BlockOp) and not is_in_place(user, family):
-                return None
-        views += [(value, view) for view in _views(value, plans)]
+    found: dict[Value, View] = {}
+    for base, family in families.items():
+        view = _common_view(base, family, aliases, plans)
+        if view is not None:
+            found[base] = view
+    base_of = {value: base for base, family in families.items() for value in family}
+    moves = [op for op in ops if not isinstance(op, BlockOp) and op.results]
+    while True:
+        apart: set[Value] = set()
+        for op in moves:
+            joined = {base_of[value] for value in (*op.operands, *op.results) if value in base_of} & set(found)
+            if len({found[base].rows * found[base].columns for base in joined}) > 1:
+                apart |= joined
+        if not apart:
+            return found
+        found = {base: view for base, view in found.items() if base not in apart}
+
+
+def _common_view(
+    base: Value, family: Family, aliases: Mapping[Value, Alias], plans: Mapping[Operation, Plan]
+) -> View | None:
+    views = [(value, view) for value in family for view in _views(value, plans)]
     planes = {(view.rows, view.columns) for _, view in views}
     if len(planes) != 1:
         return None
     rows, columns = planes.pop()
-    size = rows * columns
-    for value, view in views:
-        start = family[value] // storage_dtype(value).itemsize
-        if view.minor or rows == 1 or view.size != value.tensor.size or start % size:
+    plane = rows * columns
+    if rows == 1 or any(view.minor or view.size != value.tensor.size for value, view in views):
+        return None
+    for value, offset in family.items():
+        if offset % (plane * storage_dtype(value).itemsize) or value.tensor.size % plane:
             return None
-    return View(base.tensor.size // size, rows, columns) if base.tensor.size % size == 0 else None
+        if not isinstance(value.owner, BlockOp | QuantizeOp) and not _moves(value.owner, aliases, plane):
+            return None
+        if not all(isinstance(user, BlockOp) or _moves(user, aliases, plane) for user in value.users):
+            return None
+    return View(base.tensor.size // plane, rows, columns)
 
 
-def _is_moved(value: Value, family: Family) -> bool:
-    return value.owner is not None and is_in_place(value.owner, family)
+def _moves(op: Operation | None, aliases: Mapping[Value, Alias], plane: int) -> bool:
+    """Whether an operation moves channels, or nothing."""
+    return op is not None and (is_in_place(op, aliases) or channel_move(op, plane) is not None)
 
 
 def _views(value: Value, plans: Mapping[Operation, Plan]) -> Iterator[View]:
