@@ -47,6 +47,10 @@ def extents(boxes: Boxes) -> tuple[Array, Array, Array]:
     return size[:, 0], size[:, 1], size[:, 2]
 
 
+FETCHED_BYTES = 4096
+"""Most bytes of shared parameters that all PEs together fetch from the one DRAM port that has them."""
+
+
 class BlockEmitter:
     """Emits the work of one block on the processing elements `pes`; pieces name a PE by its index among them."""
 
@@ -105,21 +109,42 @@ class BlockEmitter:
         return self.rows.buffers(self.pes, kind, self.layer, address, size), address
 
     def load_fixed(self, q: Array) -> None:
-        """Loads the parameters that all pieces share into the PEs `q`, in the open step."""
+        """Loads the parameters that all pieces share into the PEs `q`, from the open step on.
+
+        Long ones come from DRAM once; then the number of PEs that have them doubles with every step.
+        """
         if self.fixed is None:
             self.fixed = fixed_record(self.rows, self.dram, self.layer, self.parameters)
         if self.fixed is None:
             return
-        at = np.zeros(len(q), np.int64)
+        size = int(self.fixed.size[0])
+        fetching = 1 if size * len(q) > FETCHED_BYTES else len(q)
+        at = np.zeros(fetching, np.int64)
+        buffer, address = self.fixed_region
         self.rows.transfers(
             self.layer,
             Phase.WEIGHTS,
             self.fixed.boxes(at),
             self.fixed.buffer[at],
             self.fixed.address[at],
-            self.fixed_region[0][q],
-            self.fixed_region[1][q],
+            buffer[q[:fetching]],
+            address[q[:fetching]],
         )
+        have = fetching
+        while have < len(q):
+            takers = q[have : 2 * have]
+            givers = q[: len(takers)]
+            self.rows.next_step()
+            self.rows.transfers(
+                self.layer,
+                Phase.WEIGHTS,
+                line_boxes(np.full(len(takers), size)),
+                buffer[givers],
+                address[givers],
+                buffer[takers],
+                address[takers],
+            )
+            have += len(takers)
 
     def load_records(self, q: Array, found: Records, index: Array, slot: int, phase: Phase = Phase.WEIGHTS) -> None:
         """Loads records `index` into a weight slot of the PEs `q`."""
