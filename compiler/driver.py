@@ -59,7 +59,7 @@ def compile(
     `shapes` fixes free dimensions by input name. `calibration` maps input names to arrays of samples, which give every
     value its range; without it seeded noise is used and the executable carries a warning (models with their own scales
     need neither). `machine` is a preset's name or a TOML file. `level` (0 to 3) says how hard the mapping `optimized`
-    searches. `progress` is called with the name of each stage.
+    searches. `progress` is called with the name of each stage; during the stage `schedule`, with what it has come to.
 
     Raises the errors of loading and importing, UsageError for options or samples that do not fit, ModelError for
     operators without an integer form, DoesNotFit for a network too large for the machine.
@@ -86,7 +86,7 @@ def compile(
     progress("tiling")
     run_pipeline(machine_pipeline(options, described), module, context, instruments)
     progress("schedule")
-    program = schedule(module, described, mapping, level)
+    program = schedule(module, described, mapping, level, progress)
     settings: dict[str, Json] = {
         "bits": bits,
         "activations": activations,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from ...ir.clone import clone_module
 from ...ir.diagnostics import Diagnostic, DoesNotFit, UsageError
@@ -62,8 +62,16 @@ WIDE_SUM_BITS = 32
 """Bits of the sums of 16 bit products."""
 
 
-def schedule(module: ModuleOp, machine: Machine, mapping: str, level: int = 2) -> Program:
+def schedule(
+    module: ModuleOp,
+    machine: Machine,
+    mapping: str,
+    level: int = 2,
+    progress: Callable[[str], None] = lambda _what: None,
+) -> Program:
     """The program of a module at stage `tiled`; `level` (0 to 3) says how hard `optimized` searches.
+
+    `progress` hears which program `optimized` tries, and how fast the fastest is.
 
     Raises DoesNotFit when DRAM or a PE's SRAM is too small, ModelError for a layer that has no schedule, UsageError for
     an unknown mapping or level.
@@ -78,51 +86,61 @@ def schedule(module: ModuleOp, machine: Machine, mapping: str, level: int = 2) -
         )
     if mapping != "optimized":
         return build_program(module, machine, mapping)
-    return _optimized(module, machine, EFFORT[level])
+    return _optimized(module, machine, EFFORT[level], progress)
 
 
-def _optimized(module: ModuleOp, machine: Machine, effort: Effort) -> Program:
+@define(eq=False)
+class _Search:
+    """The fastest of all programs that were tried, and why others do not fit."""
+
+    clocks: Clocks
+    progress: Callable[[str], None]
+    best: Timed | None = None
+    problems: list[DoesNotFit] = field(factory=list)
+    tried: int = 0
+
+    def timed(self, build: Callable[[], Program]) -> Timed | None:
+        """A program and its time; None, and one more of `problems`, if it does not fit."""
+        self.tried += 1
+        fastest = "" if self.best is None else f", fastest so far {1e3 * self.best[0] / self.clocks.hertz:.3g} ms"
+        self.progress(f"schedule, program {self.tried}{fastest}")
+        try:
+            program = build()
+        except DoesNotFit as error:
+            self.problems.append(error)
+            return None
+        return time_program(program, self.clocks).total_clocks, program
+
+    def take(self, found: Timed | None) -> bool:
+        """Whether a program is faster than all before it; then it is the best one."""
+        if found is None or (self.best is not None and self.best[0] <= found[0]):
+            return False
+        self.best = found
+        return True
+
+
+def _optimized(module: ModuleOp, machine: Machine, effort: Effort, progress: Callable[[str], None]) -> Program:
     """The fastest of some programs, among them that of the mapping kelber2020."""
     clocks = clocks_of(machine)
     splits = Splits.of(machine, clocks)
-    problems: list[DoesNotFit] = []
-    best: Timed | None = None
+    search = _Search(clocks, progress)
     found = TACTICS[0]
     for tactics in TACTICS[: effort.tactics]:
-        tried = _timed(partial(_by_tactics, module, machine, splits, tactics, {}), clocks, problems)
-        best, before = _faster(best, tried), best
-        found = tactics if best is not before else found
+        if search.take(search.timed(partial(_by_tactics, module, machine, splits, tactics, {}))):
+            found = tactics
     chosen: dict[Kind, TeamSplit] = {}
     for kind, split in splits.alternatives(found.way, effort.alternatives):
         wanted = {**chosen, kind: split}
-        tried = _timed(partial(_by_tactics, module, machine, splits, found, wanted), clocks, problems)
-        best, before = _faster(best, tried), best
-        chosen = wanted if best is not before else chosen
-    paper = _timed(partial(_paper_program, module, machine), clocks, problems)
-    best = _faster(best, paper)
-    if best is None:
-        raise problems[0]
-    if paper is not None and paper[0] <= LIKE_PAPER * best[0]:
-        best = _faster(best, _timed(partial(dataflow_order, paper[1], clocks), clocks, problems))
-    assert best is not None
-    return better_order(best[1], clocks, effort.orders)
-
-
-def _timed(build: Callable[[], Program], clocks: Clocks, problems: list[DoesNotFit]) -> Timed | None:
-    """A program and its time; None, and one more of `problems`, if it does not fit."""
-    try:
-        program = build()
-    except DoesNotFit as error:
-        problems.append(error)
-        return None
-    return time_program(program, clocks).total_clocks, program
-
-
-def _faster(best: Timed | None, other: Timed | None) -> Timed | None:
-    """The faster of two, the first of equals."""
-    if best is None or other is None:
-        return best or other
-    return other if other[0] < best[0] else best
+        if search.take(search.timed(partial(_by_tactics, module, machine, splits, found, wanted))):
+            chosen = wanted
+    paper = search.timed(partial(_paper_program, module, machine))
+    search.take(paper)
+    if search.best is None:
+        raise search.problems[0]
+    if paper is not None and paper[0] <= LIKE_PAPER * search.best[0]:
+        search.take(search.timed(partial(dataflow_order, paper[1], clocks)))
+    progress("schedule, order of steps")
+    return better_order(search.best[1], clocks, effort.orders)
 
 
 def _by_tactics(

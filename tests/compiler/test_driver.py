@@ -283,4 +283,8 @@ class TestModels:
         seen: list[str] = []
         tiny = CONVOLUTIONS["groups"]
         compile(tiny.proto(), calibration=tiny.samples(0), progress=seen.append)
-        assert seen == ["import", "graph", "fixed point", "tiling", "schedule"]
+        stages = list(dict.fromkeys(each.split(",")[0] for each in seen))
+        assert stages == ["import", "graph", "fixed point", "tiling", "schedule"]
+        programs = [each for each in seen if each.startswith("schedule, program ")]
+        assert [int(each.split(",")[1].split()[-1]) for each in programs] == [*range(1, len(programs) + 1)]
+        assert len(programs) > 1 and all(each.endswith(" ms") for each in programs[1:])
