@@ -21,16 +21,18 @@ from ...passes.tile.rotation import places_of
 from ...passes.tile.split_layers import uses_reuse, weight_slots
 from ...runtime.spinn2.program import Program
 from .aliases import is_in_place
-from .channel_moves import schedule_channel_move
+from .channel_moves import channel_move, schedule_channel_move
 from .dense import schedule_dense
 from .emit import BlockEmitter
 from .layout import inputs_of, schedule_layout
 from .machine import Machine
+from .maps import FeatureMap
 from .memory import Dram, Storage
 from .optimize import Layer, Optimizer, Tactics
 from .pieces import schedule_pieces
 from .place import Placement, place_maps, turns
 from .ports import add_input_ports, add_output_ports
+from .resampling import picks, schedule_picks
 from .reuse import schedule_reuse
 from .rows import Rows, program_of
 from .splits import Kind, Splits, snake
@@ -165,12 +167,8 @@ def _schedule_op(
     if is_in_place(op, placement.aliases):
         return
     sources, target = [placement.map_of(value) for value in inputs_of(op)], placement.map_of(op.results[0])
-    planes = {held.banded[0].rows * held.banded[0].columns for held in (*sources, target) if held.banded}
     try:
-        if planes:
-            schedule_channel_move(rows, len(layers) - 1, op, planes.pop(), sources, target)
-        else:
-            schedule_layout(rows, len(layers) - 1, op, sources, target)
+        _move(rows, len(layers) - 1, op, sources, target)
     except ValueError as error:
         raise ModelError(
             Diagnostic(
@@ -181,6 +179,22 @@ def _schedule_op(
                 expected="a move of elements that is separable, axis by axis",
             )
         ) from None
+
+
+def _move(rows: Rows, layer: int, op: Operation, sources: list[FeatureMap], target: FeatureMap) -> None:
+    """Transfers between maps, whole channels if the operation keeps them."""
+    planes = {held.banded[0].rows * held.banded[0].columns for held in (*sources, target) if held.banded}
+    if not planes:
+        schedule_layout(rows, layer, op, sources, target)
+        return
+    plane, picked = planes.pop(), picks(op)
+    move = channel_move(op, plane) if not planes else None
+    if move is not None:
+        schedule_channel_move(rows, layer, move, plane, sources, target)
+    elif picked is not None:
+        schedule_picks(rows, layer, picked, sources[0], target)
+    else:
+        raise ValueError("the operation takes channels apart")
 
 
 def _schedule_block(

@@ -74,15 +74,9 @@ def _sums(offsets: Sequence[Array]) -> Array:
 
 
 def schedule_channel_move(
-    rows: Rows, layer: int, op: Operation, plane: int, sources: Sequence[FeatureMap], target: FeatureMap
+    rows: Rows, layer: int, move: ChannelMove, plane: int, sources: Sequence[FeatureMap], target: FeatureMap
 ) -> None:
-    """Copies what does not lie in its place already; maps are dense or banded, with channels of `plane` elements.
-
-    Raises ValueError for an operation that does not move channels.
-    """
-    move = channel_move(op, plane)
-    if move is None:
-        raise ValueError("the operation does not keep channels together")
+    """Copies what does not lie in its place already; maps are dense or banded, with channels of `plane` elements."""
     rows.next_step()
     for index, source in enumerate(sources):
         to = np.flatnonzero(move.operands == index)

@@ -10,6 +10,7 @@ from ...ir.dialects.tile import BlockOp
 from ...passes.tile.geometry import Plan, View, storage_dtype
 from .aliases import Alias, Family, is_in_place
 from .channel_moves import channel_move
+from .resampling import picks
 
 
 def planar_views(
@@ -20,8 +21,8 @@ def planar_views(
 ) -> dict[Value, View]:
     """The planar view of each base of a family under which all write and read it; others have none.
 
-    Blocks and moves of channels may use values as maps, and the host may write them. Where a move joins maps whose
-    channels differ in size, none of them has a view.
+    Blocks use values as maps, and so do moves of channels and operations that pick rows and columns; the host may write
+    them. Where a move joins maps whose channels differ in size, none of them has a view.
     """
     found: dict[Value, View] = {}
     for base, family in families.items():
@@ -29,7 +30,7 @@ def planar_views(
         if view is not None:
             found[base] = view
     base_of = {value: base for base, family in families.items() for value in family}
-    moves = [op for op in ops if not isinstance(op, BlockOp) and op.results]
+    moves = [op for op in ops if not isinstance(op, BlockOp) and op.results and picks(op) is None]
     while True:
         apart: set[Value] = set()
         for op in moves:
@@ -55,9 +56,11 @@ def _common_view(
     for value, offset in family.items():
         if offset % (plane * storage_dtype(value).itemsize) or value.tensor.size % plane:
             return None
-        if not isinstance(value.owner, BlockOp | QuantizeOp) and not _moves(value.owner, aliases, plane):
-            return None
-        if not all(isinstance(user, BlockOp) or _moves(user, aliases, plane) for user in value.users):
+        movers = [op for op in (value.owner, *value.users) if not isinstance(op, BlockOp)]
+        if isinstance(value.owner, QuantizeOp):
+            movers = movers[1:]
+        whole = value.shape[-2:] == (rows, columns)
+        if not all(_moves(op, aliases, plane) or (whole and op and picks(op)) for op in movers):
             return None
     return View(base.tensor.size // plane, rows, columns)
 
