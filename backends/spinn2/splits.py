@@ -188,16 +188,23 @@ class Splits:
         return table.of_rows(table.bytes <= self.machine.pe.data_bytes)
 
     def _shapes(self, plan: Plan) -> list[tuple[int, int]]:
-        """Rows and columns of tiles for which the MAC array and the NoC have least to do in all."""
+        """Rows and columns of tiles for which the MAC array and the NoC have least to do in all.
+
+        Those that hold as many channels of the input at a time as the smallest tile can.
+        """
         view, cost = plan.view, LayerCost(plan, self.clocks)
         sizes = np.array([(rows, columns) for rows in _sizes(view.rows) for columns in _sizes(view.columns)])
-        least = filter_bytes(plan, min(FILTER_GROUP, view.channels), plan.reduction)
-        sizes = sizes[cost.tile_bytes(sizes[:, 0], sizes[:, 1]) + 2 * least < self.machine.pe.data_bytes * MOST_ROOM]
-        rows, columns = sizes[:, 0], sizes[:, 1]
-        tiles = -(-view.rows // rows) * -(-view.columns // columns)
-        if not len(sizes):
+        whole, room = cost.tile_bytes(sizes[:, 0], sizes[:, 1]), self.machine.pe.data_bytes * MOST_ROOM
+        for chunk in _chunk_sizes(plan.reduction):
+            least = filter_bytes(plan, min(FILTER_GROUP, view.channels), chunk)
+            fits = whole * chunk / plan.reduction + 2 * least < room
+            if fits.any():
+                break
+        else:
             return []
-        products = tiles * cost.mac(np.full(len(sizes), FILTER_GROUP), rows, columns)
+        rows, columns = sizes[fits].T
+        tiles = -(-view.rows // rows) * -(-view.columns // columns)
+        products = tiles * cost.mac(np.full(len(rows), FILTER_GROUP), rows, columns)
         loaded = tiles * cost.tile_bytes(rows, columns)
         order = np.lexsort([rows * columns, products / products.min() + loaded / loaded.min() * LOADED])
         return [(int(rows[n]), int(columns[n])) for n in order[:SHAPES]]
@@ -213,6 +220,9 @@ class Splits:
         columns = [view.columns] if plan.core == "rows" else _sizes(view.columns)
         each = view.channels // plan.groups if plan.core == "conv" else view.channels
         channels = [view.channels] if plan.core == "channels" else _channel_sizes(each)
+        if plan.core == "pool":
+            # No group of filters has to be kept together.
+            channels = sorted({*channels, *(size for size in (1, 2) if size < each)})
         found: list[tuple[float, Tile]] = []
         for r in rows:
             for c in columns:

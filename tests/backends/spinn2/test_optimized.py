@@ -18,11 +18,13 @@ from snc.backends.spinn2.teams import TeamSplit, TeamTable
 from snc.compiler.pipelines import Spinn2Options
 from snc.ir.diagnostics import DoesNotFit
 from snc.ir.dialects.builtin import ModuleOp
-from snc.ir.dialects.nn import Conv2dOp
+from snc.ir.dialects.nn import AvgPool2dOp, Conv2dOp
+from snc.ir.dialects.spinn2_tables import Kernel
 from snc.ir.dialects.tile import BlockOp
 from snc.passes.tile.demand import FILTER_GROUP, demand, demands
 from snc.passes.tile.geometry import MAC_ROW_BYTES, Plan, align, plan_block
 from snc.runtime.spinn2.timer import time_program
+from snc.runtime.spinn2.touches import is_kernel
 
 from ...passes.nets import Net
 from .compiling import assert_exact, fixed_point, tiled
@@ -106,6 +108,28 @@ class TestFallBack:
         ours = schedule(tiled(fixed, OPTIMIZED, machine), machine, "optimized", level)
         paper = schedule(tiled(fixed, Spinn2Options(mapping="kelber2020"), machine), machine, "kelber2020")
         assert time_program(ours, clocks).total_clocks <= time_program(paper, clocks).total_clocks
+
+
+class TestPieces:
+    def test_weights_that_fit_in_chunks_only_leave_the_layer_its_teams(self) -> None:
+        # A tile takes 10,240 bytes and a part of the weights 4,608; there is room for two parts in chunks only.
+        machine = small_machine(double_blocks=2, pes_per_qpe=4, data_bytes=1 << 14)
+        net = Net((1, 128, 3, 3))
+        fixed = fixed_point(net.module(net(Conv2dOp(x=net.x, weight=net.random(16, 128, 3, 3), pads=(1,) * 4))))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("snc.backends.spinn2.schedule._paper_program", refuse)
+            program = schedule(tiled(fixed, OPTIMIZED, machine), machine, "optimized", 0)
+        assert_exact(fixed, program)
+
+    def test_a_pooling_gives_each_element_a_channel(self) -> None:
+        machine = small_machine(double_blocks=2, pes_per_qpe=4, data_bytes=1 << 14)
+        net = Net((1, 8, 12, 12))
+        x = net(Conv2dOp(x=net.x, weight=net.random(8, 8, 1, 1)))
+        fixed = fixed_point(net.module(net(AvgPool2dOp(x=x, kernel=(12, 12), strides=(12, 12)))))
+        program = schedule(tiled(fixed, OPTIMIZED, machine), machine, "optimized", 0)
+        pooled = program.tasks[is_kernel(program.shapes, Kernel.AVG_POOL)[program.tasks["shape"]]]
+        assert len(np.unique(pooled["pe"])) == 8
+        assert_exact(fixed, program)
 
 
 REGIONS = st.lists(st.builds(Want, st.integers(1, 400), st.booleans(), st.booleans()), max_size=6)
