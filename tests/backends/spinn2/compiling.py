@@ -83,10 +83,12 @@ def same_tables(first: Program, second: Program) -> bool:
     return all(a.tobytes() == b.tobytes() for a, b in pairs)
 
 
-def compile_module(module: ModuleOp, options: Spinn2Options, machine: Machine) -> tuple[ModuleOp, Program]:
+def compile_module(
+    module: ModuleOp, options: Spinn2Options, machine: Machine, level: int = 2
+) -> tuple[ModuleOp, Program]:
     """The fixed-point module and its program."""
     fixed = fixed_point(module, options)
-    return fixed, schedule(tiled(fixed, options, machine), machine, options.mapping)
+    return fixed, schedule(tiled(fixed, options, machine), machine, options.mapping, level)
 
 
 def in_another_order(program: Program, seed: int) -> Program:

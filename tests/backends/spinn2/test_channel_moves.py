@@ -9,17 +9,16 @@ from hypothesis import strategies as st
 
 from snc.backends.spinn2.channel_moves import channel_move
 from snc.backends.spinn2.maps import Segments
-from snc.backends.spinn2.schedule import MAPPINGS, schedule
+from snc.backends.spinn2.schedule import MAPPINGS
 from snc.compiler.pipelines import Spinn2Options
 from snc.ir.core import Operation, Value
 from snc.ir.dialects.builtin import ModuleOp
 from snc.ir.dialects.nn import ConcatOp, Conv2dOp, ExpandOp, GatherOp, ReshapeOp, SliceOp, TransposeOp
 from snc.ir.dialects.spinn2_tables import BufferKind, Phase
-from snc.runtime.spinn2.program import Program
 from snc.runtime.spinn2.touches import field
 
 from ...passes.nets import Net
-from .compiling import assert_exact, fixed_point, tiled
+from .compiling import assert_exact, compile_module
 from .small_machines import small_machine
 
 SIDE = 6
@@ -75,26 +74,21 @@ def branches() -> ModuleOp:
     return net.module(convolution(net, shuffled(net, joined), 4))
 
 
-def program_of(module: ModuleOp, mapping: str) -> tuple[ModuleOp, Program]:
-    fixed = fixed_point(module)
-    return fixed, schedule(tiled(fixed, Spinn2Options(mapping=mapping), MACHINE), MACHINE, mapping, 0)
-
-
 class TestPrograms:
     @settings(max_examples=40, deadline=None)
     @given(st.data(), st.sampled_from(MAPPINGS))
     def test_compute_the_interpreters_integers(self, data: st.DataObject, mapping: str) -> None:
-        assert_exact(*program_of(drawn_network(data), mapping))
+        assert_exact(*compile_module(drawn_network(data), Spinn2Options(mapping=mapping), MACHINE, 0))
 
     @pytest.mark.parametrize("mapping", ["optimized", "kelber2020"])
     def test_leave_maps_on_the_chip(self, mapping: str) -> None:
-        program = program_of(branches(), mapping)[1]
+        program = compile_module(branches(), Spinn2Options(mapping=mapping), MACHINE)[1]
         outside = field(program.buffers, "memory") >= program.processing_elements
         maps = np.flatnonzero(outside & (program.buffers["kind"] == BufferKind.MAP))
         assert set(maps.tolist()) == set(program.ports["buffer"].tolist())
 
     def test_move_only_what_does_not_lie_in_its_place(self) -> None:
-        program = program_of(branches(), "optimized")[1]
+        program = compile_module(branches(), Spinn2Options(), MACHINE)[1]
         layout = program.transfers[program.transfers["phase"] == Phase.LAYOUT]
         boxes = program.boxes[layout["box"]]
         moved = int((field(boxes, "n0") * field(boxes, "n1") * field(boxes, "bytes")).sum())
@@ -106,7 +100,7 @@ class TestPrograms:
         flat = net(ReshapeOp(x=convolution(net, net.x, 4), shape=(1, 4 * SIDE * SIDE)))
         half = net(SliceOp(x=flat, starts=(0, 2 * SIDE), counts=(1, 2 * SIDE * SIDE), steps=(1, 1)))
         back = net(ReshapeOp(x=half, shape=(1, 2, SIDE, SIDE)))
-        fixed, program = program_of(net.module(convolution(net, back, 2), half), "optimized")
+        fixed, program = compile_module(net.module(convolution(net, back, 2), half), Spinn2Options(), MACHINE)
         assert not (program.transfers["phase"] == Phase.LAYOUT).any()
         assert_exact(fixed, program)
 

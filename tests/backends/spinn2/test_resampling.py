@@ -8,17 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snc.backends.spinn2.resampling import picks
-from snc.backends.spinn2.schedule import MAPPINGS, schedule
+from snc.backends.spinn2.schedule import MAPPINGS
 from snc.compiler.pipelines import Spinn2Options
 from snc.ir.core import Value
 from snc.ir.dialects.builtin import ModuleOp
 from snc.ir.dialects.nn import ConcatOp, Conv2dOp, ResizeNearestOp, SliceOp
 from snc.ir.dialects.spinn2_tables import BufferKind
-from snc.runtime.spinn2.program import Program
 from snc.runtime.spinn2.touches import field
 
 from ...passes.nets import Net
-from .compiling import assert_exact, fixed_point, tiled
+from .compiling import assert_exact, compile_module
 from .small_machines import small_machine
 
 MACHINE = small_machine(double_blocks=2, pes_per_qpe=4, ports=2, data_bytes=1 << 14)
@@ -64,20 +63,15 @@ def enlarged() -> ModuleOp:
     return net.module(convolution(net, net(ConcatOp(inputs=(back, large), axis=1)), 4))
 
 
-def program_of(module: ModuleOp, mapping: str) -> tuple[ModuleOp, Program]:
-    fixed = fixed_point(module)
-    return fixed, schedule(tiled(fixed, Spinn2Options(mapping=mapping), MACHINE), MACHINE, mapping, 0)
-
-
 class TestPrograms:
     @settings(max_examples=60, deadline=None)
     @given(st.data(), st.sampled_from(MAPPINGS))
     def test_compute_the_interpreters_integers(self, data: st.DataObject, mapping: str) -> None:
-        assert_exact(*program_of(drawn_network(data), mapping))
+        assert_exact(*compile_module(drawn_network(data), Spinn2Options(mapping=mapping), MACHINE, 0))
 
     @pytest.mark.parametrize("mapping", ["optimized", "kelber2020"])
     def test_leave_maps_on_the_chip(self, mapping: str) -> None:
-        fixed, program = program_of(enlarged(), mapping)
+        fixed, program = compile_module(enlarged(), Spinn2Options(mapping=mapping), MACHINE)
         outside = field(program.buffers, "memory") >= program.processing_elements
         maps = np.flatnonzero(outside & (program.buffers["kind"] == BufferKind.MAP))
         assert set(maps.tolist()) == set(program.ports["buffer"].tolist())
