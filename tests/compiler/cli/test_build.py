@@ -75,8 +75,10 @@ class TestBuild:
         assert "SNC0422" in built.stderr
 
     def test_verbose_names_the_stages(self, snc: Snc, net: Path) -> None:
-        stages = [line for line in snc("build", net, "-v").stderr.splitlines() if line.startswith("stage: ")]
+        lines = [line for line in snc("build", net, "-v").stderr.splitlines() if line.startswith("stage: ")]
+        stages = list(dict.fromkeys(line.split(",")[0] for line in lines))
         assert stages == [f"stage: {s}" for s in ("import", "graph", "fixed point", "tiling", "schedule", "write")]
+        assert any(line.startswith("stage: schedule, program 2, fastest so far") for line in lines)
 
     def test_options_reach_the_artefact(self, snc: Snc, net: Path) -> None:
         options = ["--bits", 16, "--activations", "uint", "--rescale", "shift", "--mapping", "baseline"]
