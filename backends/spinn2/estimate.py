@@ -9,7 +9,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from ...ir.dialects import quant
-from ...passes.tile.demand import FILTER_GROUP, Tile
+from ...passes.tile.demand import FILTER_GROUP, Tile, filter_bytes
 from ...passes.tile.geometry import MAC_ROW_BYTES, WORD_BYTES, Plan, Stage, core_extent
 from ...runtime.spinn2.clocks import Clocks
 from .teams import TeamTable
@@ -166,5 +166,8 @@ class LayerCost:
         packets = depth * float(self.tile_bytes(rows, columns)) / clocks.noc.packet_bytes
         per_clock = clocks.noc.packets / clocks.noc.clocks * clocks.noc.routers
         noc = pieces * packets * self.way / per_clock
-        through = max(rounds * mac, rounds * arm, rounds * packets, noc)
+        # Each piece gets its weights from DRAM.
+        loaded = pieces * float(filter_bytes(plan, int(channels), tile[3]))
+        loaded *= clocks.dram.clocks / (clocks.dram.bytes * clocks.dram.ports)
+        through = max(rounds * mac, rounds * arm, rounds * packets, noc, loaded)
         return through + packets + mac + arm + STEP_CLOCKS * rounds
