@@ -10,6 +10,7 @@ import numpy as np
 from attrs import define, field, frozen
 from numpy.typing import NDArray
 
+from ..backends.spinn2.clocks import clocks_of
 from ..backends.spinn2.machine import Machine, parse_machine
 from ..backends.spinn2.ports import network_inputs, network_outputs
 from ..ir.attributes import DenseAttr
@@ -23,6 +24,7 @@ from ..ir.printer import print_module, resources
 from ..ir.types import FloatType
 from ..runtime.interpreter import quant as host
 from ..runtime.interpreter.evaluate import evaluate
+from ..runtime.spinn2.clocks import Clocks
 from ..runtime.spinn2.executor import Executor
 from ..runtime.spinn2.program import Program, ProgramError
 from .artefact import Artefact, read_artefact, unsound, whole_number, write_artefact
@@ -74,6 +76,11 @@ class Executable:
     def machine(self) -> Machine:
         """The machine that the program was made for."""
         return parse_machine(self.machine_text, MACHINE_TEXT)
+
+    @property
+    def clocks(self) -> Clocks:
+        """The clocks of that machine under the program's mapping."""
+        return clocks_of(self.machine, self.mapping)
 
     @property
     def inputs(self) -> tuple[Port, ...]:

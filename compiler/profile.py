@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.spinn2.clocks import clocks_of
 from ..backends.spinn2.machine import Energy, Machine
 from ..ir.diagnostics import Diagnostic, UsageError
 from ..ir.dialects.spinn2_tables import Phase
@@ -32,7 +31,7 @@ def timeline(executable: Executable) -> Timeline:
                 expected=f"one for {', '.join(TIMED_TARGETS)}",
             )
         )
-    return time_program(executable.program, clocks_of(executable.machine))
+    return time_program(executable.program, executable.clocks)
 
 
 def profile(executable: Executable, times: Timeline | None = None) -> Profile:
@@ -43,7 +42,7 @@ def profile(executable: Executable, times: Timeline | None = None) -> Profile:
     """
     times = timeline(executable) if times is None else times
     machine, program = executable.machine, executable.program
-    bound = roofline(program, clocks_of(machine))
+    bound = roofline(program, executable.clocks)
     energy = energy_of(times, machine.energy)
     found = {
         "target": executable.target,

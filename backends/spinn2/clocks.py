@@ -12,8 +12,12 @@ from .machine import Machine, Qpe
 __all__ = ["clocks_of"]
 
 
-def clocks_of(machine: Machine) -> Clocks:
-    """The clocks of a machine, all converted to those of its PEs."""
+ORDERED = ("kelber2020",)
+"""Mappings under which all elements do the same at a time, when the host has told them (Kelber, Wu et al. 2020)."""
+
+
+def clocks_of(machine: Machine, mapping: str = "optimized") -> Clocks:
+    """The clocks of a machine under a mapping, all converted to those of its PEs."""
     hertz = machine.pe.clock_hz
     common = math.gcd(machine.dram.bytes_per_second, hertz)
     dram = DramClocks(
@@ -29,6 +33,7 @@ def clocks_of(machine: Machine) -> Clocks:
         setup_clocks=math.ceil(machine.host.setup_seconds * hertz),
         layer_clocks=math.ceil(machine.host.layer_seconds * hertz),
         cleanup_clocks=math.ceil(machine.host.cleanup_seconds * hertz),
+        orders_transfers=mapping in ORDERED,
     )
     return Clocks(
         processing_elements=machine.processing_elements,

@@ -51,7 +51,6 @@ def profile(file: Path, trace: Path | None, given: tuple[str, ...], as_json: boo
 
 
 def _profile_schedule(executable: Executable, file: Path, trace: Path | None, *, as_json: bool) -> int:
-    from ...backends.spinn2.clocks import clocks_of
     from .. import profile as measured
     from ..trace import write_trace
     from .console import print_json, remark
@@ -62,7 +61,7 @@ def _profile_schedule(executable: Executable, file: Path, trace: Path | None, *,
     times = measured.timeline(executable)
     found = measured.profile(executable, times)
     if trace is not None:
-        left_out = write_trace(trace, executable.program, times, clocks_of(executable.machine))
+        left_out = write_trace(trace, executable.program, times, executable.clocks)
         if left_out:
             remark(f"{trace} holds the first tasks only: {left_out:,} events are left out")
     if as_json:

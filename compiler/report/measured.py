@@ -9,7 +9,6 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from ...backends.spinn2.clocks import clocks_of
 from ...backends.spinn2.machine import Machine
 from ...ir.dialects.spinn2_tables import MAC_KERNELS
 from ...runtime.spinn2.program import Program
@@ -78,7 +77,7 @@ class Measured:
 def measure(executable: Executable, progress: Progress) -> Measured:
     """Times an executable and counts what a report shows."""
     machine, program = executable.machine, executable.program
-    clocks = clocks_of(machine)
+    clocks = executable.clocks
     progress("times")
     times = time_program(program, clocks)
     progress("traffic")

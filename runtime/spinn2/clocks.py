@@ -87,13 +87,18 @@ class DramClocks:
 
 @frozen
 class HostClocks:
-    """The host: clocks of a message to or from it, tasks that it starts a clock, fixed clocks around a run."""
+    """The host: clocks of a message to or from it, orders that it gives a clock, fixed clocks around a run.
+
+    With `orders_transfers` it tells each element what to load or copy, too, one after the other, and what the element
+    needs for it waits; else elements have lists of their own transfers.
+    """
 
     interface_clocks: int
     tasks_per_clock: int
     setup_clocks: int
     layer_clocks: int
     cleanup_clocks: int
+    orders_transfers: bool = False
 
 
 @frozen(eq=False)

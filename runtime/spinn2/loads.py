@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from ...ir.dialects.spinn2_tables import MAC_KERNELS, NO_BUFFER, BufferKind, Copy
+from ...ir.dialects.spinn2_tables import MAC_KERNELS, NO_BUFFER, Copy
 from .arm_clocks import arm_clocks
 from .clocks import Clocks, Integers
 from .mac_clocks import mac_work
 from .noc import DIRECTIONS, Flows, hops, join_flows, occupied
+from .orders import Orders
 from .program import Program
 from .touches import ceil_div, field, is_kernel
 
@@ -92,6 +93,7 @@ class Loads:
     macs: Integers
     moves: Moves
     flows: Flows
+    orders: Orders
 
 
 def moves_of(program: Program, clocks: Clocks) -> Moves:
@@ -142,10 +144,13 @@ def loads_of(program: Program, clocks: Clocks, task_group: Integers, transfer_gr
     busy += arm_clocks(shapes, clocks.arm)[shape]
     task_resource = np.where(on_mac, first[Resource.MAC], first[Resource.ARM]) + pe
     moves = moves_of(program, clocks)
+    orders = Orders.of(program, moves.source, moves.target, clocks)
+    ordered = transfer_group[orders.first]
     parts = [
         (task_group, task_resource, busy),
         (task_group, first[Resource.SRAM] + pe, work.port_accesses[shape]),
         (task_group, np.full(len(tasks), first[Resource.HOST]), np.ones(len(tasks), np.int64)),
+        (ordered, np.full(len(ordered), first[Resource.HOST]), np.ones(len(ordered), np.int64)),
         *_memory_loads(moves, transfer_group, first, elements, clocks),
     ]
     fetched = work.weight_packets[shape]
@@ -162,7 +167,7 @@ def loads_of(program: Program, clocks: Clocks, task_group: Integers, transfer_gr
     group, place, packets = occupied(flows, clocks.noc)
     parts.append((group, first[Resource.NOC] + place, packets))
     group, resource, amount = _added(parts, int(first[-1]))
-    return Loads(group, resource, amount, task_resource, busy, work.macs[shape], moves, flows)
+    return Loads(group, resource, amount, task_resource, busy, work.macs[shape], moves, flows, orders)
 
 
 def _memory_loads(
@@ -210,11 +215,9 @@ def _move_flows(program: Program, moves: Moves, group: Integers, clocks: Clocks)
         keys = np.stack([group[crossing], field(rows, "box"), field(rows, "src"), field(rows, "src_address")], axis=1)
         stream = base + np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
     sent = Flows(group[crossing], moves.start[crossing], moves.end[crossing], moves.packets[crossing], stream)
-    # Nobody sends on behalf of a map in SRAM: each of its packets is asked for. The DMA of DRAM streams them.
-    passive = np.isin(program.transfers["src"][crossing], np.flatnonzero(program.buffers["kind"] == BufferKind.MAP))
-    streamed = moves.source[crossing] >= elements
-    asked = np.flatnonzero(passive | streamed)
-    request = np.where(streamed, 1, sent.packets)[asked] * noc.request_packets
+    # The DMA of DRAM streams what it is asked for once; elements send what they hold.
+    asked = np.flatnonzero(moves.source[crossing] >= elements)
+    request = np.full(len(asked), noc.request_packets, np.int64)
     own = base + len(crossing) + np.arange(len(asked), dtype=np.int64)
     back = Flows(sent.group[asked], sent.end[asked], sent.start[asked], request, own)
     return [sent, back]

@@ -7,7 +7,8 @@ from attrs import frozen
 
 from ...ir.dialects.spinn2_tables import Phase
 from .clocks import Clocks, Integers
-from .loads import Loads, Resources, loads_of
+from .loads import Loads, Resource, Resources, loads_of
+from .noc import DIRECTIONS
 from .program import Program
 from .touches import field
 
@@ -17,7 +18,7 @@ PHASES = len(Phase)
 @frozen(eq=False)
 class StepWork:
     """Work by step and resource: step n, by its place among the steps that have rows, occupies
-    `resource[bounds[n] : bounds[n + 1]]`, each for `busy` clocks.
+    `resource[bounds[n] : bounds[n + 1]]`, each for `busy` clocks, `wait` clocks after the start of the step or later.
 
     `latency` is what a step takes beyond that: the host's messages and the longest way of a packet; `delay` what the
     host takes before a layer's first step.
@@ -32,6 +33,7 @@ class StepWork:
     busy: Integers
     latency: Integers
     delay: Integers
+    wait: Integers
 
     @classmethod
     def of(cls, program: Program, clocks: Clocks) -> StepWork:
@@ -56,6 +58,7 @@ class StepWork:
             busy=resources.busy(resource, amount),
             latency=_latencies(order, loads, clocks),
             delay=delay,
+            wait=_waits_for_orders(order, loads, resources, cell, clocks),
         )
 
 
@@ -94,6 +97,31 @@ class Order:
         order = np.argsort(target[apart], kind="stable")
         target, source = target[apart][order], source[apart][order]
         return source, np.searchsorted(target, np.arange(self.count + 1))
+
+
+def _waits_for_orders(order: Order, loads: Loads, resources: Resources, cell: Integers, clocks: Clocks) -> Integers:
+    """Clocks that the host needs for the first order of a step that concerns a resource, int64[cells].
+
+    Routers that packets only pass do not wait.
+    """
+    moves, rows, elements, first = loads.moves, loads.orders.rows, clocks.processing_elements, resources.first
+    told = resources.busy(np.full(len(rows), first[Resource.HOST]), loads.orders.number)
+    concerned = [first[Resource.PE_INPUT] + moves.target[rows]]
+    for memory in (moves.source[rows], moves.target[rows]):
+        concerned.append(
+            np.where(memory < elements, first[Resource.SRAM] + memory, first[Resource.DRAM] + memory - elements)
+        )
+    lanes = DIRECTIONS if clocks.noc.per_lane else 1
+    for router in (moves.start[rows], moves.end[rows]):
+        concerned += [first[Resource.NOC] + lanes * router + lane for lane in range(lanes)]
+    never = np.iinfo(np.int64).max
+    found = np.full(len(cell), never)
+    for resource in concerned:
+        key = order.transfer_step[rows] * int(first[-1]) + resource
+        at = np.minimum(np.searchsorted(cell, key), len(cell) - 1)
+        used = cell[at] == key
+        np.minimum.at(found, at[used], told[used])
+    return np.where(found == never, 0, found)
 
 
 def _latencies(order: Order, loads: Loads, clocks: Clocks) -> Integers:

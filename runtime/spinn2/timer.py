@@ -1,7 +1,8 @@
 """The timeline of a program: when each step, task and transfer starts and ends, in clocks of the PEs.
 
-A step may start when the steps that it depends on have ended and the host has heard of it. Each resource serves steps
-in their order, one after the other; a step ends when the slowest of its resources is done. Rows of one step share their
+A step may start when the steps that it depends on have ended and the host has heard of it. Where the host orders every
+transfer, no resource begins for a step before the first order that concerns it. Each resource serves steps in their
+order, one after the other; a step ends when the slowest of its resources is done. Rows of one step share their
 resources: what they demand of one adds up.
 """
 
@@ -124,7 +125,7 @@ def _run(work: StepWork, setup: int) -> tuple[Integers, Integers, Integers]:
         waits = order.waits[order.waits_at[step] : order.waits_at[step + 1]]
         ready = (int(ends[waits].max()) if len(waits) else setup) + int(work.delay[step])
         used = work.resource[low:high]
-        begin = np.maximum(free[used], ready)
+        begin = np.maximum(free[used], ready + work.wait[low:high])
         done = begin + work.busy[low:high]
         free[used] = done
         begins[low:high] = begin

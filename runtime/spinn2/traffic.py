@@ -56,11 +56,13 @@ class Occupancy:
         """The occupancy behind a timeline.
 
         Each resource serves its steps in order: with start s_k and work b_k, it is done with step k at
-        e_k = max(e_(k-1), s_k) + b_k, which is max over j <= k of s_j + b_j + ... + b_k.
+        e_k = max(e_(k-1), s_k) + b_k, which is max over j <= k of s_j + b_j + ... + b_k. All may
+        wait for their orders.
         """
         step = np.repeat(np.arange(work.order.count), np.diff(work.bounds))
         order = np.argsort(work.resource, kind="stable")
-        resource, busy, start = work.resource[order], work.busy[order], times.step_start[step[order]]
+        resource, busy = work.resource[order], work.busy[order]
+        start = times.step_start[step[order]] + work.wait[order]
         done = np.cumsum(busy)
         slack = start - (done - busy)
         # A run of one resource starts above all of the run before, so that its maximum owes that one nothing.

@@ -18,11 +18,13 @@ from snc.compiler.cli.profile import profile as profile_verb
 from snc.compiler.driver import compile
 from snc.compiler.executable import Executable
 from snc.compiler.profile import profile, profile_schema, timeline
+from snc.compiler.report.measured import measure
 from snc.compiler.self_test import small_model
+from snc.compiler.targets import load
 from snc.compiler.trace import write_trace
 from snc.ir.diagnostics import UsageError
 from snc.runtime.spinn2.step_work import StepWork
-from snc.runtime.spinn2.timer import Timeline
+from snc.runtime.spinn2.timer import Timeline, time_program
 from snc.runtime.spinn2.traffic import Traffic
 
 
@@ -94,11 +96,31 @@ class TestProfile:
             profile(other)
 
 
+class TestMappings:
+    @pytest.mark.parametrize("mapping", ["baseline", "kelber2020", "optimized"])
+    def test_all_take_the_clocks_of_the_artefacts_mapping(self, mapping: str, tmp_path: Path) -> None:
+        """The host of kelber2020 orders transfers, elements of the others have lists of theirs."""
+        path = tmp_path / "small.snc"
+        compile(small_model(), mapping=mapping).save(path)
+        executable = load(path)
+        clocks = clocks_of(executable.machine, mapping)
+        assert clocks.host.orders_transfers == (mapping == "kelber2020")
+        expected = time_program(executable.program, clocks).total_clocks
+        assert timeline(executable).total_clocks == expected
+        assert profile(executable)["total_clocks"] == expected
+        assert measure(executable, lambda _: None).times.total_clocks == expected
+        other = time_program(
+            executable.program,
+            attrs.evolve(clocks, host=attrs.evolve(clocks.host, orders_transfers=mapping != "kelber2020")),
+        )
+        assert other.total_clocks != expected
+
+
 class TestTrace:
     @pytest.fixture
     def trace(self, executable: Executable, times: Timeline, tmp_path: Path) -> dict[str, Any]:
         path = tmp_path / "trace.json"
-        assert write_trace(path, executable.program, times, clocks_of(executable.machine)) == 0
+        assert write_trace(path, executable.program, times, executable.clocks) == 0
         found: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
         return found
 
@@ -129,7 +151,7 @@ class TestTrace:
     def test_counters_of_links_carry_every_packet(
         self, executable: Executable, times: Timeline, trace: dict[str, Any]
     ) -> None:
-        clocks = clocks_of(executable.machine)
+        clocks = executable.clocks
         traffic = Traffic.of(StepWork.of(executable.program, clocks), clocks)
         found = np.zeros_like(traffic.links, np.float64)
         links: dict[int, list[tuple[float, list[float]]]] = {}
@@ -177,8 +199,8 @@ class TestTrace:
 
     def test_a_cap_leaves_the_latest_tasks_out(self, executable: Executable, times: Timeline, tmp_path: Path) -> None:
         path = tmp_path / "short.json"
-        whole = write_trace(path, executable.program, times, clocks_of(executable.machine), most_events=0)
-        left_out = write_trace(path, executable.program, times, clocks_of(executable.machine), most_events=10)
+        whole = write_trace(path, executable.program, times, executable.clocks, most_events=0)
+        left_out = write_trace(path, executable.program, times, executable.clocks, most_events=10)
         assert left_out == whole - 10
         found = json.loads(path.read_text(encoding="ascii"))
         assert sum(event["ph"] != "M" for event in found["traceEvents"]) == 10
@@ -186,10 +208,10 @@ class TestTrace:
 
     def test_a_failed_write_leaves_nothing(self, executable: Executable, times: Timeline, tmp_path: Path) -> None:
         with pytest.raises(OSError, match="missing"):
-            write_trace(tmp_path / "missing" / "trace.json", executable.program, times, clocks_of(executable.machine))
+            write_trace(tmp_path / "missing" / "trace.json", executable.program, times, executable.clocks)
         broken = attrs.evolve(times, task_end=times.task_end[:-1])
         with pytest.raises(ValueError, match="broadcast"):
-            write_trace(tmp_path / "trace.json", executable.program, broken, clocks_of(executable.machine))
+            write_trace(tmp_path / "trace.json", executable.program, broken, executable.clocks)
         assert list(tmp_path.iterdir()) == []
 
 

@@ -177,10 +177,11 @@ class TestTransfers:
         per_lane = attrs.evolve(slow, per_lane=True)
         assert clocks_taken(program, attrs.evolve(CLOCKS, noc=per_lane)) == 400 + 2 * 2 + HOST
 
-    def test_packets_of_a_map_are_asked_for(self) -> None:
+    def test_elements_send_what_they_hold(self) -> None:
+        """Nobody asks for packets, not for those of a map either."""
         slow = attrs.evolve(CLOCKS, noc=attrs.evolve(CLOCKS.noc, packets=1))
-        tile, stored = copies((0, 1, 1600)), copies((0, 1, 1600), kind=BufferKind.MAP)
-        assert clocks_taken(stored, slow) == clocks_taken(tile, slow) + 100
+        for kind in (BufferKind.TILE, BufferKind.MAP):
+            assert clocks_taken(copies((0, 1, 1600), kind=kind), slow) == 100 + 2 * 2 + HOST
 
     def test_multicast_shares_the_way(self) -> None:
         builder = Builder()
@@ -200,6 +201,59 @@ class TestTransfers:
         assert times.total_clocks == 2 * 100 + HOST
         assert times.noc_bytes == 0
         assert times.busy["noc"] == 0
+
+
+ORDERED = attrs.evolve(CLOCKS, host=attrs.evolve(CLOCKS.host, orders_transfers=True))
+"""The same machine, whose host orders transfers."""
+ROUND = ((0, 1, 160), (1, 2, 160), (2, 0, 160))
+"""Each element gives ten packets to the next one: ten reads and ten writes of its SRAM; the way back has two hops."""
+
+
+def in_phase(program: Program, phase: Phase) -> Program:
+    """The same transfers for another reason."""
+    program.transfers["phase"] = phase
+    return program
+
+
+class TestOrders:
+    def test_elements_wait_for_the_first_order_that_concerns_them(self) -> None:
+        # The orders are for elements 1, 2 and 0; the second one is the first that concerns element 2.
+        program = in_phase(copies(*ROUND), Phase.MIGRATION)
+        assert clocks_taken(program) == 20 + 3 * 2 + HOST
+        assert clocks_taken(program, ORDERED) == 2 + 20 + 3 * 2 + HOST
+
+    def test_so_many_orders_a_clock(self) -> None:
+        busy = attrs.evolve(ORDERED, host=attrs.evolve(ORDERED.host, tasks_per_clock=2))
+        program = in_phase(copies(*ROUND), Phase.MIGRATION)
+        assert clocks_taken(program, busy) == 1 + 20 + 3 * 2 + HOST
+
+    def test_an_element_is_told_once_in_a_step(self) -> None:
+        # Elements 0 and 1 work for as long as ever, but element 2 is told first.
+        program = in_phase(copies((2, 2, 160), (0, 1, 160), (2, 1, 160)), Phase.MIGRATION)
+        assert clocks_taken(program) == 30 + 2 * 2 + HOST
+        assert clocks_taken(program, ORDERED) == 1 + 30 + 2 * 2 + HOST
+
+    def test_routers_wait_too(self) -> None:
+        slow = attrs.evolve(ORDERED, noc=attrs.evolve(ORDERED.noc, packets=1, clocks=4))
+        program = in_phase(copies((2, 2, 16), (0, 1, 160)), Phase.MIGRATION)
+        assert clocks_taken(program, slow) == 2 + 10 * 4 + 2 * 2 + HOST
+
+    def test_dram_works_from_the_first_order_on(self) -> None:
+        # The last of three tiles leaves the port long after its order.
+        program = copies((WEST, 0, 160), (WEST, 1, 160), (WEST, 2, 160))
+        assert clocks_taken(program, ORDERED) == clocks_taken(program) + 1
+
+    def test_maps_are_sent_by_order_and_tiles_handed_on_as_they_come(self) -> None:
+        for phase in (Phase.INPUTS, Phase.WEIGHTS):
+            tile, stored = (
+                in_phase(copies((0, 1, 160), kind=kind), phase) for kind in (BufferKind.TILE, BufferKind.MAP)
+            )
+            assert clocks_taken(tile, ORDERED) == clocks_taken(tile) == clocks_taken(stored)
+            assert clocks_taken(stored, ORDERED) == clocks_taken(stored) + 1
+
+    def test_results_are_sent_without_an_order(self) -> None:
+        program = in_phase(copies(*ROUND), Phase.RESULTS)
+        assert clocks_taken(program, ORDERED) == clocks_taken(program)
 
 
 class TestSteps:
@@ -258,11 +312,11 @@ FASTER = {
 
 
 class TestLaws:
-    @given(program=programs())
+    @given(program=programs(), clocks=st.sampled_from((CLOCKS, ORDERED)))
     @settings(deadline=None, max_examples=40)
-    def test_time_and_rows(self, program: Program) -> None:
-        times = time_program(program, CLOCKS)
-        assert times.total_clocks >= roofline(program, CLOCKS) > 0
+    def test_time_and_rows(self, program: Program, clocks: Clocks) -> None:
+        times = time_program(program, clocks)
+        assert times.total_clocks >= roofline(program, clocks) > 0
         assert times.phase_clocks.sum() == times.total_clocks == times.step_end.max()
         assert all(0 <= share <= 1 for share in times.busy.values())
         for rows, start, end in (
@@ -281,10 +335,16 @@ class TestLaws:
 
     @given(program=programs())
     @settings(deadline=None, max_examples=20)
-    def test_a_better_machine_is_not_slower(self, program: Program) -> None:
-        known = clocks_taken(program)
+    def test_orders_save_no_time(self, program: Program) -> None:
+        assert clocks_taken(program, ORDERED) >= clocks_taken(program)
+
+    @given(program=programs(), ordered=st.booleans())
+    @settings(deadline=None, max_examples=20)
+    def test_a_better_machine_is_not_slower(self, program: Program, ordered: bool) -> None:
+        known = clocks_taken(program, ORDERED if ordered else CLOCKS)
         for name, clocks in FASTER.items():
-            assert clocks_taken(program, clocks) <= known, name
+            faster = attrs.evolve(clocks, host=attrs.evolve(clocks.host, orders_transfers=ordered))
+            assert clocks_taken(program, faster) <= known, name
 
     @given(
         size=st.integers(2, 5000),

@@ -6,8 +6,8 @@ import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from snc.backends.spinn2.clocks import clocks_of
 from snc.compiler.driver import compile
 from snc.compiler.self_test import small_model
 from snc.runtime.spinn2.clocks import Clocks
@@ -18,7 +18,7 @@ from snc.runtime.spinn2.step_work import StepWork
 from snc.runtime.spinn2.timer import time_program
 from snc.runtime.spinn2.traffic import Occupancy, Traffic
 
-from .test_spinn2_timer import CLOCKS, programs
+from .test_spinn2_timer import CLOCKS, ORDERED, programs
 
 EAST, WEST, SOUTH, NORTH = range(DIRECTIONS)
 
@@ -30,17 +30,17 @@ def served(work: StepWork, starts: np.ndarray) -> dict[tuple[int, int], tuple[in
     for step, start in enumerate(starts.tolist()):
         for row in range(work.bounds[step], work.bounds[step + 1]):
             resource = int(work.resource[row])
-            begin = max(free.get(resource, 0), start)
+            begin = max(free.get(resource, 0), start + int(work.wait[row]))
             free[resource] = begin + int(work.busy[row])
             found[step, resource] = begin, free[resource]
     return found
 
 
 class TestOccupancy:
-    @given(programs())
+    @given(programs(), st.sampled_from((CLOCKS, ORDERED)))
     @settings(max_examples=30, deadline=None)
-    def test_resources_serve_their_steps_one_after_the_other(self, program: Program) -> None:
-        work, times = StepWork.of(program, CLOCKS), time_program(program, CLOCKS)
+    def test_resources_serve_their_steps_one_after_the_other(self, program: Program, clocks: Clocks) -> None:
+        work, times = StepWork.of(program, clocks), time_program(program, clocks)
         found = Occupancy.of(work, times)
         first = work.resources.first
         expected = sorted(
@@ -60,9 +60,10 @@ class TestOccupancy:
             assert (end - begin).sum() / room == times.busy[kind.name.lower()]
             assert end.max(initial=0) <= times.total_clocks
 
-    def test_tasks_run_while_their_resource_works(self) -> None:
-        executable = compile(small_model())
-        clocks = clocks_of(executable.machine)
+    @pytest.mark.parametrize("mapping", ["kelber2020", "optimized"])
+    def test_tasks_run_while_their_resource_works(self, mapping: str) -> None:
+        executable = compile(small_model(), mapping=mapping)
+        clocks = executable.clocks
         work, times = StepWork.of(executable.program, clocks), time_program(executable.program, clocks)
         found = Occupancy.of(work, times)
         resource = work.resources.first[found.kind] + found.index
@@ -98,7 +99,7 @@ class TestTraffic:
 
     def test_packets_of_a_whole_network_are_those_of_its_bytes_or_more(self) -> None:
         executable = compile(small_model())
-        clocks: Clocks = clocks_of(executable.machine)
+        clocks = executable.clocks
         work = StepWork.of(executable.program, clocks)
         found = Traffic.of(work, clocks)
         assert found.packet_bytes == 16

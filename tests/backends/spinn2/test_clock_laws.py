@@ -28,8 +28,8 @@ MACHINES = small_machines(least_bytes=4352)
 FACTORS = st.integers(2, 5)
 
 
-def times_of(program: Program, machine: Machine) -> Timeline:
-    return time_program(program, clocks_of(machine))
+def times_of(program: Program, machine: Machine, mapping: str) -> Timeline:
+    return time_program(program, clocks_of(machine, mapping))
 
 
 def faster_elements(machine: Machine, factor: int) -> Machine:
@@ -62,9 +62,9 @@ class TestOneProgram:
     ) -> None:
         """Clocks rise by whole factors, as times are rounded up to clocks of the PEs."""
         _, program = compile_module(module, Spinn2Options(mapping=mapping), machine)
-        known = times_of(program, machine)
+        known = times_of(program, machine, mapping)
         for faster in (faster_elements, faster_network, faster_dram, wider_ports, busier_host):
-            found = times_of(program, faster(machine, factor))
+            found = times_of(program, faster(machine, factor), mapping)
             assert found.latency_s <= known.latency_s, faster.__name__
             assert found.dram_bytes.tolist() == known.dram_bytes.tolist()
 
@@ -76,7 +76,7 @@ class TestOneProgram:
         _, program = compile_module(module, Spinn2Options(mapping=mapping), machine)
         rate = machine.dram.bytes_per_second * (100 + percent) // 100
         better = attrs.evolve(machine, dram=attrs.evolve(machine.dram, bytes_per_second=rate))
-        assert times_of(program, better).total_clocks <= times_of(program, machine).total_clocks
+        assert times_of(program, better, mapping).total_clocks <= times_of(program, machine, mapping).total_clocks
 
     @settings(max_examples=25)
     @given(large_layers(), MAPPINGS, st.integers(1, 3))
@@ -91,7 +91,7 @@ class TestOneProgram:
         buffers = program.buffers.copy()
         buffers["memory"][buffers["memory"] >= small.processing_elements] += shift
         wider = attrs.evolve(program, buffers=buffers, processing_elements=large.processing_elements)
-        known, found = times_of(program, small), times_of(wider, large)
+        known, found = times_of(program, small, mapping), times_of(wider, large, mapping)
         assert found.total_clocks == known.total_clocks
         np.testing.assert_array_equal(found.step_end, known.step_end)
 
@@ -101,7 +101,7 @@ class TestOneProgram:
         self, module: ModuleOp, mapping: str, machine: Machine
     ) -> None:
         _, program = compile_module(module, Spinn2Options(mapping=mapping), machine)
-        times = times_of(program, machine)
+        times = times_of(program, machine, mapping)
         behind = program.buffers["memory"].astype(np.int64) >= program.processing_elements
         read = np.unique(program.constants["array"][behind[program.constants["buffer"]]])
         least = sum(program.arrays[index].nbytes for index in read.tolist())
@@ -109,13 +109,13 @@ class TestOneProgram:
         written = ports[ports["output"] == 1]
         least += int((written["n0"].astype(np.int64) * written["bytes"]).sum())
         assert times.dram_bytes.sum() >= least
-        assert times.total_clocks >= roofline(program, clocks_of(machine))
+        assert times.total_clocks >= roofline(program, clocks_of(machine, mapping))
 
     @settings(max_examples=15)
     @given(large_layers(), MAPPINGS, MACHINES)
     def test_two_runs_take_the_same_clocks(self, module: ModuleOp, mapping: str, machine: Machine) -> None:
         options = Spinn2Options(mapping=mapping)
-        first, second = (times_of(compile_module(module, options, machine)[1], machine) for _ in range(2))
+        first, second = (times_of(compile_module(module, options, machine)[1], machine, mapping) for _ in range(2))
         assert first.total_clocks == second.total_clocks
         for name in ("step_start", "step_end", "task_start", "task_end", "transfer_start", "transfer_end"):
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
@@ -148,5 +148,5 @@ class TestRules:
         for qpes in (1, 2, 4):
             machine = small_machine(double_blocks=2, qpes=qpes, pes_per_qpe=2, data_bytes=8192, ports=2)
             _, program = compile_module(module, Spinn2Options(mapping="kelber2020"), machine)
-            clocks.append(times_of(program, machine).total_clocks)
+            clocks.append(times_of(program, machine, "kelber2020").total_clocks)
         assert clocks[1] < clocks[0] and clocks[1] < clocks[2] < clocks[0]

@@ -185,7 +185,7 @@ def ours(layer: Layer) -> Ours:
     sums = net(Conv2dOp(x=net.x, weight=net.random(layer.made, layer.taken, 3, 3), pads=(1, 1, 1, 1)))
     module = net.module(net(ClampOp(x=sums, low=0.0, high=math.inf)))
     _, program = compile_module(module, Spinn2Options(mapping="kelber2020"), machine)
-    clocks = clocks_of(machine)
+    clocks = clocks_of(machine, "kelber2020")
     times = time_program(program, clocks)
     phases = times.phase_clocks.sum(axis=0)
     on_mac = program.tasks["phase"] == Phase.COMPUTE
