@@ -32,6 +32,7 @@ from .optimize import Layer, Optimizer, Tactics
 from .pieces import schedule_pieces
 from .place import Placement, place_maps, turns
 from .ports import add_input_ports, add_output_ports
+from .relay import Ground
 from .resampling import picks, schedule_picks
 from .reuse import schedule_reuse
 from .rows import Rows, program_of
@@ -64,6 +65,12 @@ def across(elements: Array, machine: Machine) -> Array:
     return elements.reshape(-1, machine.mesh.pes_per_qpe).T.reshape(-1)
 
 
+def served_ports(machine: Machine) -> tuple[int, ...]:
+    """All DRAM ports: those of the double blocks in their order, then the others."""
+    served = (each.dram_port for each in machine.floor_plan.double_blocks)
+    return tuple(dict.fromkeys((*served, *range(len(machine.dram.ports)))))
+
+
 def quadrants(machine: Machine) -> list[Array]:
     """The PEs nearest to each DRAM port."""
     port = np.repeat([machine.nearest_port(qpe) for qpe in machine.qpes], machine.mesh.pes_per_qpe)
@@ -88,7 +95,10 @@ def build_program(
     dram = Dram(len(machine.dram.ports), machine.dram.capacity_bytes // len(machine.dram.ports))
     spread = splits is not None
     keepers = across(snake(machine), machine)[None] if spread else storage_elements(machine)
-    placement = Placement(rows, dram, keepers, Storage(machine.pe.data_bytes), spread, map_bytes)
+    storage = Storage(machine.pe.data_bytes)
+    floor = machine.floor_plan
+    places = places_of(machine.mesh.pes_per_qpe, floor.qpes_per_block, floor.blocks_per_double_block)
+    placement = Placement(rows, dram, keepers, storage, served_ports(machine), places, spread, map_bytes)
     on_chip = mapping != "baseline"
     optimizer = None
     if splits is not None and tactics is not None:
@@ -228,10 +238,8 @@ def _schedule_block(
     if plan.core == "matmul":
         schedule_dense(emitter, share=on_chip)
     elif reuse:
-        floor = machine.floor_plan
-        places = places_of(machine.mesh.pes_per_qpe, floor.qpes_per_block, floor.blocks_per_double_block)
-        ports = np.array([each.dram_port for each in floor.double_blocks])
-        schedule_reuse(emitter, places, np.repeat(ports, len(elements) // len(ports)))
+        ports = np.array([each.dram_port for each in machine.floor_plan.double_blocks])
+        schedule_reuse(emitter, placement.places, np.repeat(ports, len(elements) // len(ports)), Ground.of(machine))
     elif on_chip:
         schedule_waves(emitter)
     else:

@@ -193,16 +193,18 @@ class BlockEmitter:
             if step:
                 self.rows.next_step()
             self._load(q, part, self.plan.first, (buffer, start), pitches)
+        if pad and self._padded(wanted).size:
+            self.rows.next_step()
+            self.pad_tiles(q, boxes, reduction, slot)
+
+    def pad_tiles(self, q: Array, boxes: Boxes, reduction: Array, slot: int = 0) -> None:
+        """Fills the padding of tiles that have some, a task for each, in the open step; after they have been loaded."""
+        wanted = first_boxes(self.plan, boxes, reduction)
         low, high = self._inner(wanted)
-        size = wanted[:, 1:, 1] - wanted[:, 1:, 0]
-        padded = np.flatnonzero(np.any((low > 0) | (high < size), axis=1))
-        if not pad or not padded.size:
-            return
-        self.rows.next_step()
+        size, padded = wanted[:, 1:, 1] - wanted[:, 1:, 0], self._padded(wanted)
         inner = np.clip(high - low, 0, None)[padded]
-        self._pad(
-            q[padded], wanted[padded], slot, np.zeros((len(padded), 2), np.int64), size[padded], low[padded], inner
-        )
+        none = np.zeros((len(padded), 2), np.int64)
+        self._pad(q[padded], wanted[padded], slot, none, size[padded], low[padded], inner)
 
     def pad_first(self, q: Array, boxes: Boxes, reduction: Array, slot: int) -> None:
         """Fills the padding of tiles, a strip at each side that has some, in the open step; before or after a load."""
@@ -223,6 +225,11 @@ class BlockEmitter:
             extent = np.stack([bottom - top, right - left], axis=1)[some]
             none = np.zeros((len(some), 2), np.int64)
             self._pad(q[some], wanted[some], slot, start, extent, none, none)
+
+    def _padded(self, wanted: Boxes) -> Array:
+        """Which tiles have padding."""
+        low, high = self._inner(wanted)
+        return np.flatnonzero(np.any((low > 0) | (high < wanted[:, 1:, 1] - wanted[:, 1:, 0]), axis=1))
 
     def _inner(self, wanted: Boxes) -> tuple[Array, Array]:
         """First and end [n, 2] of the rows and columns of tiles that the map has."""

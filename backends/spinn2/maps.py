@@ -45,13 +45,15 @@ class Segments:
 class FeatureMap:
     """A tensor in memory.
 
-    A dense map is one run of bytes and can be seen as any view of its size; a banded map is planar and in segments.
+    A dense map is one run of bytes and can be seen as any view of its size; a banded map is planar and in segments. It
+    lies `on_chip` or in DRAM.
     """
 
     itemsize: int
     size: int
     dense: tuple[int, int] | None = None  # buffer, address
     banded: tuple[View, Segments] | None = None
+    on_chip: bool = False
 
     def segments(self, view: View) -> Segments:
         """The segments under `view`.
@@ -85,7 +87,7 @@ class FeatureMap:
         """
         if self.dense is not None:
             buffer, address = self.dense
-            return FeatureMap(itemsize, size, (buffer, address + offset))
+            return FeatureMap(itemsize, size, (buffer, address + offset), on_chip=self.on_chip)
         if self.banded is None:
             raise ValueError("a map lies nowhere")
         view, segments = self.banded
@@ -94,7 +96,8 @@ class FeatureMap:
             raise ValueError("a part of a banded map must be some of its channels")
         low, count = offset // (plane * itemsize), size // plane
         seen = View(count, view.rows, view.columns)
-        return FeatureMap(itemsize, size, banded=(seen, segments.of_channels(np.arange(low, low + count))))
+        run = segments.of_channels(np.arange(low, low + count))
+        return FeatureMap(itemsize, size, banded=(seen, run), on_chip=self.on_chip)
 
     def seen_as(self, view: View) -> bool:
         """Whether `segments` has an answer."""
@@ -207,8 +210,7 @@ def _joined(size: Array, count: Column, source: Column, target: Column) -> tuple
     return np.where(whole, size * count, size), np.where(whole, 1, count)
 
 
-def bands(view: View, count: int) -> Array:
-    """[m, 2] rows of at most `count` equal bands of a map."""
-    each = -(-view.rows // count)
-    low = np.arange(0, view.rows, each, dtype=np.int64)
-    return np.stack([low, np.minimum(low + each, view.rows)], axis=1)
+def bands(view: View, rows: int) -> Array:
+    """[m, 2] rows of bands of a map that have `rows` each, but for the last."""
+    low = np.arange(0, view.rows, rows, dtype=np.int64)
+    return np.stack([low, np.minimum(low + rows, view.rows)], axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ...ir.dialects.spinn2_tables import BufferKind
 from ...ir.dialects.tile import BlockOp
 from ...passes.tile.demand import FILTER_GROUP
 from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, View, align, storage_dtype
-from ...passes.tile.rotation import one_wave
+from ...passes.tile.rotation import Places, one_wave, plan_rotation
 from ...passes.tile.split_layers import uses_reuse
 from .aliases import Alias, families_of, find_aliases
 from .maps import FeatureMap, Segments, bands
@@ -32,13 +33,16 @@ class Placement:
     """Maps of all values; `aliases` are values without memory of their own.
 
     `storage_pes` are the PEs that keep maps, [bands of rows, bands of channels]. `spread` says that all PEs do, beside
-    their work: bands then follow the map, and a map's PE sends its part without being asked packet by packet.
+    their work: bands then follow the map. `ports` are the DRAM ports in the order of the double blocks that they serve,
+    in which elements lie by `places`.
     """
 
     rows: Rows
     dram: Dram
     storage_pes: Array
     storage: Storage
+    ports: tuple[int, ...]
+    places: Places
     spread: bool = False
     map_bytes: int | None = None
     """Bytes of each PE that maps may take; None: all."""
@@ -48,7 +52,7 @@ class Placement:
     def held(self, view: View, itemsize: int) -> FeatureMap:
         """A new map in SRAM or, where there is no room, behind the DRAM ports."""
         found = _in_storage(self, view, itemsize, 0, 0) if not view.minor else None
-        return found if found is not None else _in_bands(self, view, itemsize, narrow=self.spread)
+        return found if found is not None else _in_bands(self, view, itemsize)
 
     def map_of(self, value: Value) -> FeatureMap:
         """The map of a value that has been placed."""
@@ -94,7 +98,9 @@ def place_maps(
             )
             found = _in_storage(placement, view, kind.itemsize, first, last)
         if found is None and view is not None:
-            found = _in_bands(placement, view, kind.itemsize, narrow=placement.spread or not keep_on_chip)
+            ruled = keep_on_chip and not placement.spread
+            share = _loaded_share(value, plans, placement, elements) if ruled else None
+            found = _in_bands(placement, view, kind.itemsize, share)
         if found is None:
             found = _whole(placement, value.tensor.size, kind.itemsize)
         placement.maps[value] = found
@@ -181,7 +187,7 @@ def _in_storage(placement: Placement, view: View, itemsize: int, first: int, las
     else:
         # Rows over the storage QPEs, a quarter of the channels for each PE of one.
         qpes, per_qpe = placement.storage_pes.shape
-        row_bands, channel_bands = bands(view, qpes), _channel_bands(view, per_qpe)
+        row_bands, channel_bands = bands(view, -(-view.rows // qpes)), _channel_bands(view, per_qpe)
         boxes = _grid(view, row_bands, channel_bands)
         pes = placement.storage_pes[: len(row_bands), : len(channel_bands)].reshape(-1)
         slot = np.zeros(len(boxes), np.int64)
@@ -199,7 +205,7 @@ def _in_storage(placement: Placement, view: View, itemsize: int, first: int, las
     kind = BufferKind.RESULT if placement.spread else BufferKind.MAP
     place = address + slot * room
     buffer = placement.rows.buffers(pes, kind, 0, place, size)
-    return _banded(view, itemsize, boxes, buffer, place)
+    return _banded(view, itemsize, boxes, buffer, place, on_chip=True)
 
 
 CHANNEL_BANDS = 16
@@ -227,14 +233,35 @@ def _channel_bands(view: View, count: int) -> Array:
     return np.stack([low, np.minimum(low + each, view.channels)], axis=1)
 
 
-def _in_bands(placement: Placement, view: View, itemsize: int, *, narrow: bool) -> FeatureMap:
-    """Bands of rows behind all DRAM ports: one for each port or narrow ones in turn."""
+def _loaded_share(value: Value, plans: dict[Operation, Plan], placement: Placement, elements: int) -> Fraction:
+    """The share of a map that the first double block loads for the block that works on it first.
+
+    That of one DRAM port among all, where no block does or double blocks load it in several waves.
+    """
+    equal = Fraction(1, placement.dram.ports)
+    for user in value.users:
+        if not isinstance(user, BlockOp) or user.inputs[plans[user].first.index] is not value or user.tile is None:
+            continue
+        view, (channels, rows, columns, reduction) = plans[user].view, user.tile
+        if not uses_reuse(plans[user], (channels, rows, columns, reduction)):
+            continue
+        tiles = -(-view.rows // rows) * -(-view.columns // columns)
+        rotation = plan_rotation(tiles, -(-view.channels // channels), elements, placement.places)
+        shares = placement.places.per_double_block // (rotation.together * rotation.sharing)
+        loaded = Fraction(rotation.share * shares, tiles)
+        return loaded if placement.dram.ports <= tiles <= rotation.wave else equal
+    return equal
+
+
+def _in_bands(placement: Placement, view: View, itemsize: int, share: Fraction | None = None) -> FeatureMap:
+    """Bands of rows behind all DRAM ports: narrow ones in turn, or one for each port, of about a `share` of the map."""
     ports = placement.dram.ports
-    if narrow:
+    if share is None:
         boxes, port, _ = _dealt(view, ports, 1)
     else:
-        boxes = _grid(view, bands(view, ports), np.array([[0, view.channels]]))
-        port = np.arange(len(boxes))
+        rows = max(round(view.rows * share), -(-view.rows // ports))
+        boxes = _grid(view, bands(view, rows), np.array([[0, view.channels]]))
+        port = np.array(placement.ports)[: len(boxes)]
     size = np.prod(boxes[:, :, 1] - boxes[:, :, 0], axis=1) * itemsize
     address = np.array([placement.dram.take(int(each), int(room)) for each, room in zip(port, size, strict=True)])
     memory = placement.rows.processing_elements + port
@@ -242,10 +269,13 @@ def _in_bands(placement: Placement, view: View, itemsize: int, *, narrow: bool) 
     return _banded(view, itemsize, boxes, buffer, address)
 
 
-def _banded(view: View, itemsize: int, boxes: Array, buffer: Array, address: Array) -> FeatureMap:
+def _banded(
+    view: View, itemsize: int, boxes: Array, buffer: Array, address: Array, *, on_chip: bool = False
+) -> FeatureMap:
     rows = boxes[:, 1, 1] - boxes[:, 1, 0]
     row_pitch = np.full(len(boxes), view.columns * itemsize)
-    return FeatureMap(itemsize, view.size, banded=(view, Segments(boxes, buffer, address, row_pitch * rows, row_pitch)))
+    segments = Segments(boxes, buffer, address, row_pitch * rows, row_pitch)
+    return FeatureMap(itemsize, view.size, banded=(view, segments), on_chip=on_chip)
 
 
 def _whole(placement: Placement, size: int, itemsize: int) -> FeatureMap:

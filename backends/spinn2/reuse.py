@@ -13,19 +13,22 @@ from numpy.typing import NDArray
 
 from ...ir.dialects.spinn2_tables import Phase
 from ...passes.tile.geometry import grid_bounds, stage_boxes
-from ...passes.tile.rotation import Places, Rotation, plan_rotation, power_at_least
+from ...passes.tile.rotation import Places, Rotation, plan_rotation
+from ...runtime.spinn2.kernels.dataflow import READERS
 from .constants import Records, part_records
 from .emit import BlockEmitter
+from .relay import Ground, Spread, staggered
 from .stages import finish
 from .waves import channel_parts, result_grid
 
 Array = NDArray[Any]
 
 
-def schedule_reuse(emitter: BlockEmitter, places: Places, ports: Array) -> None:
+def schedule_reuse(emitter: BlockEmitter, places: Places, ports: Array, ground: Ground) -> None:
     """All pieces of a convolution without groups, on the greatest power of two of PEs that there are.
 
-    `ports` are the DRAM ports of the double blocks of all PEs: weights lie behind the one that is to load them.
+    `ports` are the DRAM ports of the double blocks of all PEs: weights lie behind the one that is to load them. Tiles
+    spread over the `ground`.
     """
     plan, rows = emitter.plan, emitter.rows
     boxes, part = result_grid(plan, emitter.tile)
@@ -48,38 +51,48 @@ def schedule_reuse(emitter: BlockEmitter, places: Places, ports: Array) -> None:
     own = rotation.tile_at(q)
     rows.next_step()
     emitter.load_fixed(q)
-    for first_tile in range(0, len(spatial), rotation.tiles * rotation.teams):
+    for first_tile in range(0, len(spatial), rotation.wave):
         tile = first_tile + own
         busy = (own >= 0) & (tile < len(spatial))
-        _load_tiles(emitter, spatial, tile, np.flatnonzero(busy), parts[0], places.per_double_block)
+        _load_tiles(emitter, spatial, tile, np.flatnonzero(busy), parts[0], ground)
         for first_part in range(0, len(parts), rotation.group):
             _load_parts(emitter, found, rotation, first_part, len(parts), places)
             _rotate(emitter, found, rotation, first_part, parts, spatial, tile, busy, places.per_block)
 
 
 def _load_tiles(
-    emitter: BlockEmitter, spatial: Array, tile: Array, working: Array, channels: Array, per_double_block: int
+    emitter: BlockEmitter, spatial: Array, tile: Array, working: Array, channels: Array, ground: Ground
 ) -> None:
-    """Each double block loads a tile once; then the number of PEs that have it doubles with every step."""
+    """Each double block loads a tile once; then it is handed on from QPE to QPE, and doubles inside each.
+
+    Tiles from the chip come at the same time. DRAM serves one element of each QPE after the other, so that a tile is
+    handed on while others come. Double blocks are told in turn.
+    """
 
     def needed(q: Array) -> tuple[Array, Array]:
         core = stage_boxes(emitter.plan, _with_part(spatial[tile[q]], channels))[0]
         return core, np.broadcast_to(np.array([0, emitter.plan.reduction]), (len(q), 2))
 
-    order = np.lexsort([working, tile[working], working // per_double_block])
-    holders = working[order]
-    key = (holders // per_double_block) * len(spatial) + tile[holders]
-    first = np.flatnonzero(np.diff(key, prepend=-1))
-    count = np.diff(np.append(first, len(key)))
-    rank = np.arange(len(key)) - np.repeat(first, count)
-    emitter.rows.next_step()
-    emitter.load_first(holders[rank == 0], *needed(holders[rank == 0]))
-    step = power_at_least(int(count.max())) // 2
-    while step:
-        taker = np.flatnonzero(rank % (2 * step) == step)
-        emitter.rows.next_step()
-        emitter.copy_first(holders[taker - step], holders[taker], *needed(holders[taker]))
-        step //= 2
+    rows, on_chip = emitter.rows, emitter.inputs[emitter.plan.first.index].on_chip
+    spread = Spread.of(tile, working, ground, on_chip=on_chip)
+    batch_of = np.zeros_like(spread.first) if on_chip else spread.first % ground.per_qpe
+    batches = [batch_of == each for each in np.unique(batch_of)]
+    start, last = rows.behind, list[int]()
+    for number, batch in enumerate(batches):
+        # Tiles of several batches share rows of the map, which no more steps than READERS may read in any order.
+        last.append(rows.next_step(start if number < READERS else (last[number - READERS],)))
+        first = ground.in_turn(spread.first[batch])
+        emitter.load_first(first, *needed(first), pad=False)
+    for number, batch in enumerate(batches):
+        last[number] = rows.next_step((last[number],))
+        emitter.pad_tiles(spread.first[batch], *needed(spread.first[batch]))
+    copies = (*spread.rounds, *spread.inside)
+    for number, round_ in staggered(len(batches), len(copies)):
+        source, target, group = copies[round_]
+        here = batches[number][group]
+        last[number] = rows.next_step((last[number],))
+        emitter.copy_first(source[here], target[here], *needed(target[here]))
+    rows.follow(last)
 
 
 def _with_part(boxes: Array, channels: Array) -> Array:
@@ -102,40 +115,40 @@ def _owners(rotation: Rotation, places: Places) -> Array:
 def _load_parts(
     emitter: BlockEmitter, found: Records, rotation: Rotation, first_part: int, total: int, places: Places
 ) -> None:
-    """Each part comes from DRAM once; then the number of teams that have it doubles with every step.
+    """Each part comes from DRAM once, for one element of each QPE after the other, and is then handed on to all teams.
+    Double blocks are told in turn.
 
-    One element of each QPE after the other gets its part, and hands it on a first time while the others' parts come.
+    Where each block is a team, parts go round the ring of blocks, while others come. Else each is handed on once while
+    others come; then the number of teams that have it doubles with every step.
     """
     owner = _owners(rotation, places)[: total - first_part]
     place = np.arange(len(owner))
-    team = rotation.team_of(owner)
-    size = found.size[first_part + place]
-    start, rows = (emitter.rows.step,), emitter.rows
-    apart = rotation.teams // 2
+    team, size = rotation.team_of(owner), found.size[first_part + place]
+    rows, start = emitter.rows, emitter.rows.behind
 
-    def hand_on(here: Array, holders: Array) -> None:
-        giver = (team[here] ^ holders[:, None]).reshape(-1)
-        at = np.tile(place[here], len(holders))
-        sizes = np.tile(size[here], len(holders))
-        source, target = rotation.element_at(giver, at), rotation.element_at(giver ^ apart, at)
-        emitter.copy_slots(source, target, sizes, 0, 0, Phase.WEIGHTS)
+    def hand_on(here: Array, giver: Array, taker: Array) -> None:
+        source, target = rotation.element_at(giver, here), rotation.element_at(taker, here)
+        emitter.copy_slots(source, target, size[here], 0, 0, Phase.WEIGHTS)
 
-    chunks = [place[place % places.per_qpe == index] for index in range(min(places.per_qpe, len(place)))]
-    loaded = []
+    in_turn = np.argsort(owner % places.per_double_block, kind="stable")
+    chunks = [in_turn[in_turn % places.per_qpe == index] for index in range(min(places.per_qpe, len(place)))]
+    last = []
     for chunk in chunks:
-        loaded.append(rows.next_step(start))
+        last.append(rows.next_step(start))
         emitter.load_records(owner[chunk], found, first_part + chunk, 0)
-    if not apart:
-        rows.follow(loaded)
-        return
-    handed = []
-    for chunk, step in zip(chunks, loaded, strict=True):
-        handed.append(rows.next_step((step,)))
-        hand_on(chunk, np.zeros(1, np.int64))
-    rows.follow(handed)
-    while apart := apart // 2:
+    apart = rotation.teams // 2
+    hops = rotation.teams - 1 if rotation.group == places.per_block else min(apart, 1)
+    for number, hop in staggered(len(chunks), hops):
+        chunk = chunks[number]
+        last[number] = rows.next_step((last[number],))
+        giver = (team[chunk] + hop) % rotation.teams
+        hand_on(chunk, giver, (giver + 1) % rotation.teams if hops > 1 else giver ^ apart)
+    rows.follow(last)
+    while hops == 1 and (apart := apart // 2):
         rows.next_step()
-        hand_on(place, np.arange(0, rotation.teams, 2 * apart))
+        here = np.tile(place, rotation.teams // (2 * apart))
+        giver = team[here] ^ np.repeat(np.arange(0, rotation.teams, 2 * apart), len(place))
+        hand_on(here, giver, giver ^ apart)
 
 
 def _rotate(
@@ -160,8 +173,8 @@ def _rotate(
         if moved:
             slot = _migrate(emitter, found, rotation, first_part, len(parts), moved, slot, per_block)
             computed = stored = 0
-        for turn in range(rotation.turns):
-            source = rotation.source_of(place, turn)
+        for turn in range(rotation.own_turns):
+            source = rotation.source_of(place, rotation.first_turn(team) + turn)
             number = first_part + rotation.part_at(source, moved)
             active = np.flatnonzero(busy & (number < len(parts)))
             if not active.size:

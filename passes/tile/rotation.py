@@ -48,7 +48,8 @@ class Rotation:
     on group / (turns * moves) elements, which share the parts.
 
     `together` elements of a group are neighbours, then those of the other groups follow, with `share` tiles each: where
-    a group is more than a double block, the copies of a part lie in double blocks next to each other.
+    a group is more than a double block, the copies of a part lie in double blocks next to each other. `sharing` groups
+    next to each other have the same tiles, and share the turns.
     """
 
     group: int
@@ -58,6 +59,7 @@ class Rotation:
     tiles: int
     together: int
     share: int
+    sharing: int = 1
 
     @property
     def moves(self) -> int:
@@ -68,6 +70,20 @@ class Rotation:
     def elements(self) -> int:
         """Elements at work, a power of two; any more stand idle."""
         return self.group * self.teams
+
+    @property
+    def wave(self) -> int:
+        """Tiles that are at work at once in all groups."""
+        return self.tiles * (self.teams // self.sharing)
+
+    @property
+    def own_turns(self) -> int:
+        """Turns that an element makes itself, from `first_turn` on."""
+        return self.turns // self.sharing
+
+    def first_turn(self, team: Array) -> Array:
+        """The first turn of the elements of a team."""
+        return team % self.sharing * self.own_turns
 
     def team_of(self, element: Array) -> Array:
         """The team of an element."""
@@ -90,12 +106,12 @@ class Rotation:
         return tile
 
     def tile_at(self, element: Array) -> Array:
-        """The tile (0 .. tiles * teams - 1) at an element, -1 for none; tiles follow each other as double blocks do."""
-        own = self.tile_of(self.place_of(element))
-        tile = (own // self.share * self.teams + self.team_of(element)) * self.share + own % self.share
+        """The tile (0 .. wave - 1) at an element, -1 for none; tiles follow each other as double blocks do."""
+        own, team = self.tile_of(self.place_of(element)), self.team_of(element) // self.sharing
+        tile = (own // self.share * (self.teams // self.sharing) + team) * self.share + own % self.share
         return np.where(own < self.tiles, tile, -1)
 
-    def source_of(self, place: Array, turn: int) -> Array:
+    def source_of(self, place: Array, turn: Array | int) -> Array:
         """The place whose weights an element reads at a turn."""
         return place // self.turns * self.turns + (place + turn) % self.turns
 
@@ -122,8 +138,7 @@ class Rotation:
 
     def rounds(self, tiles: int, parts: int) -> int:
         """Pieces that the busiest element computes, one after the other, for `tiles` tiles and `parts` parts."""
-        waves = -(-tiles // (self.tiles * self.teams))
-        return waves * -(-parts // self.group) * self.turns * self.moves
+        return -(-tiles // self.wave) * -(-parts // self.group) * self.own_turns * self.moves
 
 
 def _along(place: Array, ring: Ring, steps: int) -> Array:
@@ -149,12 +164,16 @@ def plan_rotation(tiles: int, parts: int, elements: int, places: Places = ALONE)
     """The rotation for `tiles` input tiles and `parts` weight parts on at most `elements` elements.
 
     Tiles are dealt to the double blocks first, so that whole rows of the map lie in one; then to the elements of a QPE,
-    to the QPEs of a block and to the blocks, so that parts wander as near as possible.
+    to the QPEs of a block and to the blocks, so that parts wander as near as possible. Where each block has all parts,
+    those of a double block share up to a tile for each element of a QPE.
     """
     elements = power_at_most(elements)
     group = min(elements, power_at_least(parts))
     teams = elements // group
-    per_group = min(-(-tiles // teams), group)
+    sharing = min(places.blocks, teams) if group == places.per_block else 1
+    if not sharing <= -(-tiles // (teams // sharing)) <= places.per_qpe:
+        sharing = 1
+    per_group = min(-(-tiles // (teams // sharing)), group)
     per_qpe = min(places.per_qpe, group)
     qpes = min(places.qpes, group // per_qpe)
     blocks = min(places.blocks, group // (per_qpe * qpes))
@@ -163,11 +182,12 @@ def plan_rotation(tiles: int, parts: int, elements: int, places: Places = ALONE)
     turns = min(per_qpe, walk // apart)
     in_block = min(qpes, walk // (apart * turns))
     in_double_block = walk // (apart * turns * in_block)
-    rings = (Ring(per_qpe, in_block), Ring(per_qpe * qpes, in_double_block), Ring(group // apart, apart))
+    all_rings = (Ring(per_qpe, in_block), Ring(per_qpe * qpes, in_double_block), Ring(group // apart, apart))
     together, share = min(group, places.per_double_block), per_group
     if together < group:
         per_group, share = walk, walk // apart
-    return Rotation(group, teams, turns, tuple(ring for ring in rings if ring.count > 1), per_group, together, share)
+    rings = tuple(ring for ring in all_rings if ring.count > 1)
+    return Rotation(group, teams, turns, rings, per_group, together, share, sharing)
 
 
 def places_of(per_qpe: int, qpes: int, blocks: int) -> Places:
@@ -178,4 +198,4 @@ def places_of(per_qpe: int, qpes: int, blocks: int) -> Places:
 def one_wave(tiles: int, parts: int, elements: int) -> bool:
     """Whether all tiles are at work at once, so that each element loads a single one."""
     rotation = plan_rotation(tiles, parts, elements)
-    return tiles <= rotation.tiles * rotation.teams
+    return tiles <= rotation.wave

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,15 +45,41 @@ class TestRotation:
         assert (team < rotation.teams).all()
         assert (place < rotation.group).all()
 
+    @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 160), PLACES)
+    def test_every_piece_of_a_wave_is_at_one_element(
+        self, tiles: int, parts: int, elements: int, places: Places
+    ) -> None:
+        rotation = plan_rotation(tiles, parts, elements, places)
+        element = np.arange(rotation.elements)
+        tile, place, team = rotation.tile_at(element), rotation.place_of(element), rotation.team_of(element)
+        met = np.zeros((rotation.wave, rotation.group), int)
+        for moved in range(rotation.moves):
+            for turn in range(rotation.own_turns):
+                part = rotation.part_at(rotation.source_of(place, rotation.first_turn(team) + turn), moved)
+                np.add.at(met, (tile[tile >= 0], part[tile >= 0]), 1)
+        assert (met == 1).all()
+
+    @pytest.mark.parametrize(("tiles", "tile"), [(16, 4), (13, 4), (8, 2)])
+    def test_double_blocks_with_all_parts_in_each_block_share_tiles(self, tiles: int, tile: int) -> None:
+        """As in the logs, each QPE of a double block holds all tiles that it works on."""
+        rotation = plan_rotation(tiles, 16, 128, PAPER)
+        at = rotation.tile_at(np.arange(128)).reshape(4, 8, 4)
+        for double_block, each in enumerate(at):
+            assert (np.unique(each) == tile * double_block + np.arange(tile)).all()
+            assert (each == each[0]).all()
+        assert rotation.own_turns == tile // 2
+
     @given(SIZES, SIZES, st.integers(1, 160), PLACES)
-    def test_every_tile_of_a_wave_is_at_one_team(self, tiles: int, parts: int, elements: int, places: Places) -> None:
+    def test_every_tile_of_a_wave_is_at_teams_that_share_it(
+        self, tiles: int, parts: int, elements: int, places: Places
+    ) -> None:
         rotation = plan_rotation(tiles, parts, elements, places)
         element = np.arange(rotation.elements)
         tile, team = rotation.tile_at(element), rotation.team_of(element)
-        wave = min(tiles, rotation.tiles * rotation.teams)
+        wave = min(tiles, rotation.wave)
         assert set(range(wave)) <= set(tile.tolist())
         for each in range(wave):
-            assert len(set(team[tile == each].tolist())) == 1
+            assert len(set((team[tile == each] // rotation.sharing).tolist())) == 1
 
     @given(SIZES, st.integers(33, 64))
     def test_parts_that_lie_on_the_chip_twice_lie_in_neighbouring_double_blocks(self, tiles: int, parts: int) -> None:
