@@ -27,15 +27,17 @@ class Orders:
     def of(cls, program: Program, source: Integers, target: Integers, clocks: Clocks) -> Orders:
         """The orders of a program, whose transfers go from memories `source` (-1 for none) to memories `target`.
 
-        Results are sent without one; and who has got weights or inputs is told to hand them on while others still get
-        theirs. There are no orders at all where elements have lists of their transfers.
+        Sums and results are sent without one; and who has got weights or inputs is told to hand them on while others
+        still get theirs. There are no orders at all where elements have lists of their transfers.
         """
         transfers, elements = program.transfers, clocks.processing_elements
-        kept = np.flatnonzero(program.buffers["kind"] == BufferKind.MAP)
-        held = (source >= 0) & (source < elements) & ~np.isin(transfers["src"], kept)
-        handed_on = held & np.isin(transfers["phase"], (Phase.WEIGHTS, Phase.INPUTS))
-        ordered = (transfers["phase"] != Phase.RESULTS) & ~handed_on & clocks.host.orders_transfers
-        rows = np.flatnonzero(ordered)
+        kept, weights = (
+            np.isin(transfers["src"], np.flatnonzero(program.buffers["kind"] == kind))
+            for kind in (BufferKind.MAP, BufferKind.WEIGHTS)
+        )
+        loaded = (source < 0) | (source >= elements) | kept
+        moved = weights & (transfers["phase"] == Phase.MIGRATION)
+        rows = np.flatnonzero((loaded | moved) & clocks.host.orders_transfers)
         memories = elements + clocks.dram.ports
         key = field(transfers, "step")[rows] * memories + target[rows]
         found, first, which = np.unique(key, return_index=True, return_inverse=True)

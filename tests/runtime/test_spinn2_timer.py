@@ -209,6 +209,11 @@ ROUND = ((0, 1, 160), (1, 2, 160), (2, 0, 160))
 """Each element gives ten packets to the next one: ten reads and ten writes of its SRAM; the way back has two hops."""
 
 
+def moves(*ways: tuple[int, int, int]) -> Program:
+    """One step in which weights move on (source, target, bytes)."""
+    return in_phase(copies(*ways, kind=BufferKind.WEIGHTS), Phase.MIGRATION)
+
+
 def in_phase(program: Program, phase: Phase) -> Program:
     """The same transfers for another reason."""
     program.transfers["phase"] = phase
@@ -218,25 +223,22 @@ def in_phase(program: Program, phase: Phase) -> Program:
 class TestOrders:
     def test_elements_wait_for_the_first_order_that_concerns_them(self) -> None:
         # The orders are for elements 1, 2 and 0; the second one is the first that concerns element 2.
-        program = in_phase(copies(*ROUND), Phase.MIGRATION)
-        assert clocks_taken(program) == 20 + 3 * 2 + HOST
-        assert clocks_taken(program, ORDERED) == 2 + 20 + 3 * 2 + HOST
+        assert clocks_taken(moves(*ROUND)) == 20 + 3 * 2 + HOST
+        assert clocks_taken(moves(*ROUND), ORDERED) == 2 + 20 + 3 * 2 + HOST
 
     def test_so_many_orders_a_clock(self) -> None:
         busy = attrs.evolve(ORDERED, host=attrs.evolve(ORDERED.host, tasks_per_clock=2))
-        program = in_phase(copies(*ROUND), Phase.MIGRATION)
-        assert clocks_taken(program, busy) == 1 + 20 + 3 * 2 + HOST
+        assert clocks_taken(moves(*ROUND), busy) == 1 + 20 + 3 * 2 + HOST
 
     def test_an_element_is_told_once_in_a_step(self) -> None:
-        # Elements 0 and 1 work for as long as ever, but element 2 is told first.
-        program = in_phase(copies((2, 2, 160), (0, 1, 160), (2, 1, 160)), Phase.MIGRATION)
-        assert clocks_taken(program) == 30 + 2 * 2 + HOST
-        assert clocks_taken(program, ORDERED) == 1 + 30 + 2 * 2 + HOST
+        # The order for element 1 comes second, and covers the last transfer, too.
+        program = moves((0, 0, 16), (0, 1, 160), (2, 1, 160))
+        assert clocks_taken(program) == 20 + 2 * 2 + HOST
+        assert clocks_taken(program, ORDERED) == 2 + 20 + 2 * 2 + HOST
 
     def test_routers_wait_too(self) -> None:
         slow = attrs.evolve(ORDERED, noc=attrs.evolve(ORDERED.noc, packets=1, clocks=4))
-        program = in_phase(copies((2, 2, 16), (0, 1, 160)), Phase.MIGRATION)
-        assert clocks_taken(program, slow) == 2 + 10 * 4 + 2 * 2 + HOST
+        assert clocks_taken(moves((2, 2, 16), (0, 1, 160)), slow) == 2 + 10 * 4 + 2 * 2 + HOST
 
     def test_dram_works_from_the_first_order_on(self) -> None:
         # The last of three tiles leaves the port long after its order.
@@ -244,15 +246,16 @@ class TestOrders:
         assert clocks_taken(program, ORDERED) == clocks_taken(program) + 1
 
     def test_maps_are_sent_by_order_and_tiles_handed_on_as_they_come(self) -> None:
-        for phase in (Phase.INPUTS, Phase.WEIGHTS):
-            tile, stored = (
-                in_phase(copies((0, 1, 160), kind=kind), phase) for kind in (BufferKind.TILE, BufferKind.MAP)
-            )
-            assert clocks_taken(tile, ORDERED) == clocks_taken(tile) == clocks_taken(stored)
-            assert clocks_taken(stored, ORDERED) == clocks_taken(stored) + 1
+        tile, stored = (
+            in_phase(copies((0, 1, 160), kind=kind), Phase.INPUTS) for kind in (BufferKind.TILE, BufferKind.MAP)
+        )
+        assert clocks_taken(tile, ORDERED) == clocks_taken(tile) == clocks_taken(stored)
+        assert clocks_taken(stored, ORDERED) == clocks_taken(stored) + 1
 
-    def test_results_are_sent_without_an_order(self) -> None:
-        program = in_phase(copies(*ROUND), Phase.RESULTS)
+    @pytest.mark.parametrize("kind", [BufferKind.ACCUMULATOR, BufferKind.RESULT])
+    @pytest.mark.parametrize("phase", [Phase.MIGRATION, Phase.RESULTS])
+    def test_sums_and_results_are_sent_without_an_order(self, kind: BufferKind, phase: Phase) -> None:
+        program = in_phase(copies(*ROUND, kind=kind), phase)
         assert clocks_taken(program, ORDERED) == clocks_taken(program)
 
 
