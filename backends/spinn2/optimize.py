@@ -135,7 +135,7 @@ class Optimizer:
         elif choice.layer.plan.core == "matmul":
             schedule_dense(emitter)
         else:
-            schedule_waves(emitter, by_rows=True)
+            schedule_waves(emitter, by_rows=True, ahead=True)
 
     def _emitter(self, choice: Choice) -> BlockEmitter:
         layer = choice.layer
@@ -154,6 +154,7 @@ class Optimizer:
             partial_slots=choice.partial_slots,
             relu_apart=False,
             allocate=choice.places.allocate(),
+            nearest=self.splits.nearest,
         )
 
     def _choose(self, layer: Layer) -> Choice:

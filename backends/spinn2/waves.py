@@ -42,10 +42,11 @@ def channel_parts(boxes: Boxes, part: Array) -> Array:
     return boxes[first, 0, :]
 
 
-def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False) -> None:
+def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False, ahead: bool = False) -> None:
     """All pieces of the block, as many at once as there are processing elements.
 
     Channel part by channel part or, `by_rows`, row by row. With several places for operands waves use them in turn.
+    With `ahead` weights and parameters have steps of their own, which need not wait for the feature maps.
     """
     plan = emitter.plan
     boxes, part = result_grid(plan, emitter.tile)
@@ -56,6 +57,8 @@ def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False) -> None:
     count = len(emitter.pes)
     emitter.rows.next_step()
     emitter.load_fixed(np.arange(min(count, len(boxes))))
+    if ahead:
+        emitter.rows.next_step()
     for start in range(0, len(boxes), count):
         here = boxes[start : start + count]
         q = np.arange(len(here))
@@ -71,6 +74,8 @@ def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False) -> None:
                 emitter.rows.next_step()
             if found is not None:
                 emitter.load_records(q, found, index, weight_slot)
+                if ahead:
+                    emitter.rows.next_step()
             if number == 0:
                 emitter.load_sources(q, here)
             emitter.load_first(q, core, reduction, tile_slot)
