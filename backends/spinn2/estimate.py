@@ -9,7 +9,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from ...ir.dialects import quant
-from ...passes.tile.demand import FILTER_GROUP, Tile, filter_bytes
+from ...passes.tile.demand import FILTER_GROUP, Tile, parameters
 from ...passes.tile.geometry import MAC_ROW_BYTES, WORD_BYTES, Plan, Stage, core_extent
 from ...runtime.spinn2.clocks import Clocks
 from .teams import TeamTable
@@ -163,11 +163,12 @@ class LayerCost:
         mac = float(self.mac(channels, rows, columns)) if plan.on_mac_array else 0.0
         arm = float(self.arm(channels, rows, columns))
         depth = 1.0 if plan.core == "conv" else float(channels)
-        packets = depth * float(self.tile_bytes(rows, columns)) / clocks.noc.packet_bytes
+        own = float(channels) * sum(entry.record_bytes for entry in parameters(plan) if entry.per_channel)
+        packets = (depth * float(self.tile_bytes(rows, columns)) + own) / clocks.noc.packet_bytes
         per_clock = clocks.noc.packets / clocks.noc.clocks * clocks.noc.routers
         noc = pieces * packets * self.way / per_clock
-        # Each piece gets its weights from DRAM.
-        loaded = pieces * float(filter_bytes(plan, int(channels), tile[3]))
+        shared = sum(entry.record_bytes for entry in parameters(plan) if not entry.per_channel)
+        loaded = pieces * own + min(pieces, elements) * shared
         loaded *= clocks.dram.clocks / (clocks.dram.bytes * clocks.dram.ports)
         through = max(rounds * mac, rounds * arm, rounds * packets, noc, loaded)
         return through + packets + mac + arm + STEP_CLOCKS * rounds

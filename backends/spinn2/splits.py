@@ -10,7 +10,7 @@ import numpy as np
 from attrs import define, frozen
 from numpy.typing import NDArray
 
-from ...passes.tile.demand import FILTER_GROUP, Demand, Demands, Tile, demands, filter_bytes
+from ...passes.tile.demand import FILTER_GROUP, Demand, Demands, Tile, demands, filter_bytes, parameters
 from ...passes.tile.geometry import MAC_ROW_BYTES, Plan, align
 from ...runtime.spinn2.clocks import Clocks
 from .estimate import LayerCost
@@ -126,7 +126,8 @@ class Splits:
         """What layers have in common whose splits rank alike."""
         operations = tuple((stage.op.name, stage.maxima) for stage in plan.stages)
         weights = plan.weight.shape if plan.on_mac_array else ()
-        return plan.view, plan.first.view, plan.reduction, plan.stages[0].window, weights, operations
+        own = tuple(entry.record_bytes for entry in parameters(plan) if entry.per_channel)
+        return plan.view, plan.first.view, plan.reduction, plan.stages[0].window, weights, operations, own
 
     def alternatives(self, way: float, count: int) -> list[tuple[Kind, TeamSplit]]:
         """For each kind of layer seen so far the best `count` splits that differ in more than places and steps."""
