@@ -25,6 +25,7 @@ from .machine import Machine
 from .optimize import Tactics
 from .order import better_order, dataflow_order
 from .splits import Kind, Splits
+from .tables import with_tables
 from .teams import TeamSplit
 
 Timed: TypeAlias = tuple[int, Program]
@@ -120,19 +121,22 @@ class _Search:
 
 
 def _optimized(module: ModuleOp, machine: Machine, effort: Effort, progress: Callable[[str], None]) -> Program:
-    """The fastest of some programs, among them that of the mapping kelber2020."""
+    """The fastest of some programs, among them one without new tables and that of the mapping kelber2020."""
     clocks = clocks_of(machine)
     splits = Splits.of(machine, clocks)
     search = _Search(clocks, progress)
     found = TACTICS[0]
+    tabled = with_tables(module, splits)
     for tactics in TACTICS[: effort.tactics]:
-        if search.take(search.timed(partial(_by_tactics, module, machine, splits, tactics, {}))):
+        if search.take(search.timed(partial(_by_tactics, tabled, machine, splits, tactics, {}))):
             found = tactics
     chosen: dict[Kind, TeamSplit] = {}
     for kind, split in splits.alternatives(found.way, effort.alternatives):
         wanted = {**chosen, kind: split}
-        if search.take(search.timed(partial(_by_tactics, module, machine, splits, found, wanted))):
+        if search.take(search.timed(partial(_by_tactics, tabled, machine, splits, found, wanted))):
             chosen = wanted
+    if tabled is not module:
+        search.take(search.timed(partial(_by_tactics, module, machine, splits, found, chosen)))
     paper = search.timed(partial(_paper_program, module, machine))
     search.take(paper)
     if search.best is None:

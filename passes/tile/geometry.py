@@ -140,7 +140,7 @@ def storage_dtype(value: Value) -> np.dtype[Any]:
 def plan_block(block: BlockOp) -> Plan:
     """The plan of a block; raises ValueError with the reason when its tensors cannot be seen as feature maps."""
     chain = block.chain
-    axis = _channel_axis(chain)
+    axis = channel_axis(chain)
     stages: list[Stage] = []
     first: Source | None = None
     running: Value | None = None
@@ -167,7 +167,7 @@ def plan_block(block: BlockOp) -> Plan:
     return Plan(block, block.core, tuple(stages), first)
 
 
-def _channel_axis(chain: Sequence[Operation]) -> int | None:
+def channel_axis(chain: Sequence[Operation]) -> int | None:
     """The axis along which some operation has parameters of its own; None when all are uniform."""
     axes = set()
     for op in chain:
