@@ -9,7 +9,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from ...ir.dialects import quant
-from ...passes.tile.demand import FILTER_GROUP, Tile, parameters
+from ...passes.tile.demand import FILTER_GROUP, Tile, filter_bytes, parameters
 from ...passes.tile.geometry import MAC_ROW_BYTES, WORD_BYTES, Plan, Stage, core_extent
 from ...runtime.spinn2.clocks import Clocks
 from .teams import TeamTable
@@ -164,6 +164,7 @@ class LayerCost:
         arm = float(self.arm(channels, rows, columns))
         depth = 1.0 if plan.core == "conv" else float(channels)
         own = float(channels) * sum(entry.record_bytes for entry in parameters(plan) if entry.per_channel)
+        own += float(filter_bytes(plan, int(channels), plan.reduction))
         packets = (depth * float(self.tile_bytes(rows, columns)) + own) / clocks.noc.packet_bytes
         per_clock = clocks.noc.packets / clocks.noc.clocks * clocks.noc.routers
         noc = pieces * packets * self.way / per_clock
