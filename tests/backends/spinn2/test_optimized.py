@@ -7,19 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snc.backends.spinn2.build import build_program
 from snc.backends.spinn2.clocks import clocks_of
 from snc.backends.spinn2.machine import Machine
 from snc.backends.spinn2.memory import Storage
 from snc.backends.spinn2.order import better_order
 from snc.backends.spinn2.regions import NoRoom, Want, stretch_all, take_homes, take_places, turns_of_loading
-from snc.backends.spinn2.schedule import schedule
+from snc.backends.spinn2.schedule import TACTICS, schedule
 from snc.backends.spinn2.splits import Ranked, Splits, team_regions, work_bytes
 from snc.backends.spinn2.teams import TeamSplit, TeamTable
 from snc.compiler.pipelines import Spinn2Options
 from snc.ir.diagnostics import DoesNotFit
 from snc.ir.dialects.builtin import ModuleOp
-from snc.ir.dialects.nn import AvgPool2dOp, Conv2dOp
-from snc.ir.dialects.spinn2_tables import Kernel
+from snc.ir.dialects.nn import AvgPool2dOp, Conv2dOp, HardSwishOp
+from snc.ir.dialects.spinn2_tables import BufferKind, Kernel, Phase
 from snc.ir.dialects.tile import BlockOp
 from snc.passes.tile.demand import FILTER_GROUP, demand, demands
 from snc.passes.tile.geometry import MAC_ROW_BYTES, Plan, align, plan_block
@@ -135,6 +136,27 @@ class TestPieces:
 
 
 REGIONS = st.lists(st.builds(Want, st.integers(1, 400), st.booleans(), st.booleans()), max_size=6)
+
+
+class TestConstants:
+    def test_those_of_blocks_without_teams_come_ahead_of_maps_and_from_the_nearest_port(self) -> None:
+        net = Net((1, 8, 12, 12))
+        y = net(Conv2dOp(x=net.x, weight=net.random(8, 1, 3, 3), pads=(1, 1, 1, 1), groups=8))
+        machine = small_machine(qpes=3, ports=2, data_bytes=1 << 16)
+        fixed = fixed_point(net.module(net(HardSwishOp(x=y))))
+        module = tiled(fixed, OPTIMIZED, machine)
+        program = build_program(
+            module, machine, "optimized", Splits.of(machine, clocks_of(machine)), machine.pe.data_bytes, TACTICS[0]
+        )
+        transfers, buffers = program.transfers, program.buffers
+        steps = [transfers["step"][transfers["phase"] == phase] for phase in (Phase.WEIGHTS, Phase.INPUTS)]
+        assert len(steps[0]) and len(steps[1]) and not set(steps[0]) & set(steps[1])
+        shared = buffers["kind"][transfers["src"]] == BufferKind.PARAMETERS
+        ports = buffers["memory"][transfers["src"][shared]] - machine.processing_elements
+        readers = buffers["memory"][transfers["dst"][shared]]
+        assert ports.tolist() == [machine.nearest_port(machine.qpe_of(int(reader))) for reader in readers]
+        assert set(ports.tolist()) == {0, 1}
+        assert_exact(fixed, program)
 
 
 class TestPlaces:
