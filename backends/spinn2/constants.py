@@ -94,28 +94,26 @@ def part_records(
     return Records(buffer, address, offset, weight_offset, places, np.ones_like(count), np.zeros_like(count))
 
 
-def fixed_record(
-    rows: Rows, dram: Dram, layer: int, parameters: Sequence[Parameter], *, everywhere: bool = False
-) -> Records | None:
-    """The parameters that all pieces share, as one record, or as one behind each port; None when there are none."""
+def fixed_record(rows: Rows, dram: Dram, layer: int, parameters: Sequence[Parameter]) -> Records | None:
+    """The parameters that all pieces share, as one record; None when there are none."""
     fixed = [entry for entry in parameters if not entry.per_channel]
     if not fixed:
         return None
-    ports = np.arange(dram.ports) if everywhere else np.array([dram.next_port()])
     places: dict[int, Array] = {}
     padded: list[Array] = []
-    size = 0
+    offset = 0
     for entry in fixed:
-        places[entry.stage] = np.full(len(ports), size)
+        places[entry.stage] = np.array([offset])
         data = entry.values.reshape(-1).view(np.uint8)
         padded.append(np.pad(data, (0, -data.size % WORD_BYTES)))
-        size += padded[-1].size
-    address = np.array([dram.take(port, size) for port in ports.tolist()])
-    buffer = rows.buffers(rows.processing_elements + ports, BufferKind.PARAMETERS, layer, address, size)
+        offset += padded[-1].size
+    port = dram.next_port()
+    address = np.array([dram.take(port, offset)])
+    buffer = rows.buffers(np.array([rows.processing_elements + port]), BufferKind.PARAMETERS, layer, address, offset)
     array = rows.array(np.concatenate(padded))
-    rows.constants(buffer, address, array, Packing.RAW, np.zeros((len(ports), 4), np.int64))
-    one = np.ones(len(ports), np.int64)
-    return Records(buffer, address, size * one, 0 * one, places, one, 0 * one)
+    rows.constants(buffer, address, array, Packing.RAW, np.zeros((1, 4), np.int64))
+    one = np.array([1])
+    return Records(buffer, address, np.array([offset]), np.array([0]), places, one, np.zeros_like(one))
 
 
 def _deal(rows: Rows, dram: Dram, layer: int, sizes: Array, ports: Array | None) -> tuple[Array, Array]:

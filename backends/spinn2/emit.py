@@ -52,10 +52,7 @@ FETCHED_BYTES = 4096
 
 
 class BlockEmitter:
-    """Emits the work of one block on the processing elements `pes`; pieces name a PE by its index among them.
-
-    With `nearest`, the DRAM port next to each PE, what all pieces share lies behind every port; else behind one.
-    """
+    """Emits the work of one block on the processing elements `pes`; pieces name a PE by its index among them."""
 
     def __init__(
         self,
@@ -74,13 +71,12 @@ class BlockEmitter:
         partial_slots: int = 1,
         relu_apart: bool = True,
         allocate: Callable[[int], int] | None = None,
-        nearest: Array | None = None,
     ) -> None:
         self.rows, self.dram, self.plan, self.layer = rows, dram, plan, layer
         self.tile, self.pes, self.inputs, self.output = tile, pes, inputs, output
         self.parameters: tuple[Parameter, ...] = parameters(plan)
         self.demand: Demand = demand(plan, tile)
-        self.relu_apart, self.nearest = relu_apart, nearest
+        self.relu_apart = relu_apart
         self.identity_bias = plan.on_mac_array and any(entry.stage == 0 for entry in self.parameters)
         self._next_address = 0
         self._allocate = allocate if allocate is not None else self._next
@@ -118,13 +114,12 @@ class BlockEmitter:
         Long ones come from DRAM once; then the number of PEs that have them doubles with every step.
         """
         if self.fixed is None:
-            everywhere = self.nearest is not None
-            self.fixed = fixed_record(self.rows, self.dram, self.layer, self.parameters, everywhere=everywhere)
+            self.fixed = fixed_record(self.rows, self.dram, self.layer, self.parameters)
         if self.fixed is None:
             return
         size = int(self.fixed.size[0])
         fetching = 1 if size * len(q) > FETCHED_BYTES else len(q)
-        at = np.zeros(fetching, np.int64) if self.nearest is None else self.nearest[q[:fetching]]
+        at = np.zeros(fetching, np.int64)
         buffer, address = self.fixed_region
         self.rows.transfers(
             self.layer,

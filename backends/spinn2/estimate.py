@@ -168,8 +168,6 @@ class LayerCost:
         packets = (depth * float(self.tile_bytes(rows, columns)) + own) / clocks.noc.packet_bytes
         per_clock = clocks.noc.packets / clocks.noc.clocks * clocks.noc.routers
         noc = pieces * packets * self.way / per_clock
-        shared = sum(entry.record_bytes for entry in parameters(plan) if not entry.per_channel)
-        loaded = pieces * own + min(pieces, elements) * shared
-        loaded *= clocks.dram.clocks / (clocks.dram.bytes * clocks.dram.ports)
+        loaded = pieces * own * clocks.dram.clocks / (clocks.dram.bytes * clocks.dram.ports)
         through = max(rounds * mac, rounds * arm, rounds * packets, noc, loaded)
         return through + packets + mac + arm + STEP_CLOCKS * rounds

@@ -154,7 +154,6 @@ class Optimizer:
             partial_slots=choice.partial_slots,
             relu_apart=False,
             allocate=choice.places.allocate(),
-            nearest=self.splits.nearest,
         )
 
     def _choose(self, layer: Layer) -> Choice:
