@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -64,8 +64,8 @@ def place_maps(
 ) -> None:
     """Gives every value a map; `elements` PEs compute.
 
-    A map that only blocks touch, all as the same planes, goes to the storage PEs (`keep_on_chip`) while it fits, else
-    in bands behind all DRAM ports; all others lie whole behind one port.
+    A map that all use as the same planes goes to the storage PEs (`keep_on_chip`) while it fits, else in bands behind
+    all DRAM ports; all others lie whole behind one port.
     """
     placement.aliases = find_aliases(main)
     order = turns(main)
@@ -82,34 +82,23 @@ def place_maps(
         if value in replaced:
             placement.maps[value] = placement.maps[replaced[value]]
             continue
-        view, family = views.get(value), families[value]
-        kind = storage_dtype(value)
+        view, itemsize, family = views.get(value), storage_dtype(value).itemsize, families[value]
         found: FeatureMap | None = None
         if view is not None and keep_on_chip and not any(isinstance(each.owner, QuantizeOp) for each in family):
             line = [each for member in family for each in _line(member, heirs)]
             first = min(2 * order[each.owner] for each in family if each.owner is not None)
-            last = max(
-                (
-                    2 * order[user] - (not placement.spread and _loads_first(each, user, plans, elements))
-                    for each in line
-                    for user in each.users
-                ),
-                default=first,
-            )
-            found = _in_storage(placement, view, kind.itemsize, first, last)
+            last = _last_use(line, order, plans, None if placement.spread else elements, first)
+            found = _in_storage(placement, view, itemsize, first, last)
         if found is None and view is not None:
             ruled = keep_on_chip and not placement.spread
             share = _loaded_share(value, plans, placement, elements) if ruled else None
-            found = _in_bands(placement, view, kind.itemsize, share)
-        if found is None:
-            found = _whole(placement, value.tensor.size, kind.itemsize)
-        placement.maps[value] = found
+            found = _in_bands(placement, view, itemsize, share)
+        placement.maps[value] = found if found is not None else _whole(placement, value.tensor.size, itemsize)
     for base, family in families.items():
         for value, offset in family.items():
             if value is not base:
-                placement.maps[value] = placement.maps[base].part(
-                    offset, value.tensor.size, storage_dtype(value).itemsize
-                )
+                itemsize = storage_dtype(value).itemsize
+                placement.maps[value] = placement.maps[base].part(offset, value.tensor.size, itemsize)
 
 
 def find_heirs(
@@ -144,6 +133,24 @@ def _line(value: Value, heirs: dict[Value, Value]) -> list[Value]:
     while found[-1] in heirs:
         found.append(heirs[found[-1]])
     return found
+
+
+def _last_use(
+    values: Sequence[Value],
+    order: dict[Operation, int],
+    plans: dict[Operation, Plan],
+    elements: int | None,
+    first: int,
+) -> int:
+    """When the memory of values is free again, which is taken at `first`: behind those that use them, or before the
+    results of those that load all of one first, if work is dealt to so many `elements` by the rules of the paper.
+    """
+    last = first
+    for value in values:
+        for user in value.users:
+            early = elements is not None and _loads_first(value, user, plans, elements)
+            last = max(last, 2 * order[user] - early)
+    return last
 
 
 def _loads_first(value: Value, user: Operation, plans: dict[Operation, Plan], elements: int) -> bool:
