@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -125,26 +125,38 @@ def _optimized(module: ModuleOp, machine: Machine, effort: Effort, progress: Cal
     clocks = clocks_of(machine)
     splits = Splits.of(machine, clocks)
     search = _Search(clocks, progress)
-    found = TACTICS[0]
+    found, leaders = TACTICS[0], list[Timed | None]()
     tabled = with_tables(module, splits)
-    for tactics in TACTICS[: effort.tactics]:
+    for number, tactics in enumerate(TACTICS[: effort.tactics], 1):
         if search.take(search.timed(partial(_by_tactics, tabled, machine, splits, tactics, {}))):
             found = tactics
+        if any(number == each.tactics for each in EFFORT):
+            if tabled is not module:
+                search.take(search.timed(partial(_by_tactics, module, machine, splits, found, {})))
+            leaders.append(search.best)
     chosen: dict[Kind, TeamSplit] = {}
     for kind, split in splits.alternatives(found.way, effort.alternatives):
         wanted = {**chosen, kind: split}
         if search.take(search.timed(partial(_by_tactics, tabled, machine, splits, found, wanted))):
             chosen = wanted
-    if tabled is not module:
-        search.take(search.timed(partial(_by_tactics, module, machine, splits, found, chosen)))
-    paper = search.timed(partial(_paper_program, module, machine))
-    search.take(paper)
+    others = [search.timed(partial(_paper_program, module, machine))]
+    search.take(others[0])
     if search.best is None:
         raise search.problems[0]
-    if paper is not None and paper[0] <= LIKE_PAPER * search.best[0]:
-        search.take(search.timed(partial(dataflow_order, paper[1], clocks)))
+    if others[0] is not None and others[0][0] <= LIKE_PAPER * search.best[0]:
+        others.append(search.timed(partial(dataflow_order, others[0][1], clocks)))
+        search.take(others[1])
     progress("schedule, order of steps")
-    return better_order(search.best[1], clocks, effort.orders)
+    # What a lower level would have chosen may gain more from another order.
+    rivals = {id(each[1]): each[1] for leader in leaders if (each := _fastest([leader, *others])) is not None}
+    rivals[id(search.best[1])] = search.best[1]
+    ordered = [better_order(program, clocks, effort.orders) for program in rivals.values()]
+    return min(ordered, key=lambda program: time_program(program, clocks).total_clocks)
+
+
+def _fastest(programs: Iterable[Timed | None]) -> Timed | None:
+    """The fastest of those that there are, the first of equals."""
+    return min((each for each in programs if each is not None), key=lambda each: each[0], default=None)
 
 
 def _by_tactics(

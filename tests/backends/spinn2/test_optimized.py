@@ -112,6 +112,14 @@ class TestFallBack:
         own, theirs = (clocks_of(machine, mapping) for mapping in ("optimized", "kelber2020"))
         assert time_program(ours, own).total_clocks <= time_program(paper, theirs).total_clocks
 
+    @settings(max_examples=15, deadline=None)
+    @given(large_layers(), small_machines(least_bytes=4352))
+    def test_no_level_is_slower_than_the_one_below_it(self, module: ModuleOp, machine: Machine) -> None:
+        cut, clocks = tiled(fixed_point(module), OPTIMIZED, machine), clocks_of(machine)
+        programs = [schedule(cut, machine, "optimized", level) for level in range(4)]
+        times = [time_program(program, clocks).total_clocks for program in programs]
+        assert times == sorted(times, reverse=True)
+
 
 class TestPieces:
     def test_weights_that_fit_in_chunks_only_leave_the_layer_its_teams(self) -> None:
