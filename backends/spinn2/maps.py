@@ -1,4 +1,4 @@
-"""Where feature maps live: whole behind one DRAM port, in row bands behind all ports, or in the storage PEs."""
+"""Where feature maps live: whole behind one DRAM port, or in bands behind all ports or in the SRAM of PEs."""
 
 from __future__ import annotations
 

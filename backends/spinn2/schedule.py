@@ -139,13 +139,15 @@ def _optimized(module: ModuleOp, machine: Machine, effort: Effort, progress: Cal
         wanted = {**chosen, kind: split}
         if search.take(search.timed(partial(_by_tactics, tabled, machine, splits, found, wanted))):
             chosen = wanted
-    others = [search.timed(partial(_paper_program, module, machine))]
-    search.take(others[0])
+    paper = search.timed(partial(_paper_program, module, machine))
+    others = [paper]
+    search.take(paper)
     if search.best is None:
         raise search.problems[0]
-    if others[0] is not None and others[0][0] <= LIKE_PAPER * search.best[0]:
-        others.append(search.timed(partial(dataflow_order, others[0][1], clocks)))
-        search.take(others[1])
+    if paper is not None and paper[0] <= LIKE_PAPER * search.best[0]:
+        ordered_paper = search.timed(partial(dataflow_order, paper[1], clocks))
+        others.append(ordered_paper)
+        search.take(ordered_paper)
     progress("schedule, order of steps")
     # What a lower level would have chosen may gain more from another order.
     rivals = {id(each[1]): each[1] for leader in leaders if (each := _fastest([leader, *others])) is not None}

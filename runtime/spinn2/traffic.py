@@ -56,8 +56,8 @@ class Occupancy:
         """The occupancy behind a timeline.
 
         Each resource serves its steps in order: with start s_k and work b_k, it is done with step k at
-        e_k = max(e_(k-1), s_k) + b_k, which is max over j <= k of s_j + b_j + ... + b_k. All may
-        wait for their orders.
+        e_k = max(e_(k-1), s_k) + b_k, which is max over j <= k of s_j + b_j + ... + b_k. The
+        start s_k includes the wait for an order of the host.
         """
         step = np.repeat(np.arange(work.order.count), np.diff(work.bounds))
         order = np.argsort(work.resource, kind="stable")

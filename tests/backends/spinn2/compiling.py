@@ -17,7 +17,7 @@ from snc.compiler.pipelines import Spinn2Options, fixed_point_pipeline, graph_pi
 from snc.ir.clone import clone_module
 from snc.ir.diagnostics import Diagnostic
 from snc.ir.dialects.builtin import ModuleOp
-from snc.ir.dialects.spinn2_tables import END, HOST
+from snc.ir.dialects.spinn2_tables import END, HOST, BufferKind
 from snc.ir.dialects.tile import BlockOp
 from snc.ir.rewriter import Rewriter
 from snc.ir.spec import INTS
@@ -26,6 +26,7 @@ from snc.passes.tile.demand import Tile
 from snc.passes.tile.geometry import Plan, plan_block
 from snc.runtime.spinn2.dataflow import unordered
 from snc.runtime.spinn2.program import Program
+from snc.runtime.spinn2.touches import field
 from snc.runtime.spinn2.verify import verify
 
 Array = NDArray[Any]
@@ -75,6 +76,13 @@ def assert_exact(fixed: ModuleOp, program: Program, *, seed: int = 0) -> None:
         for ours, reference in zip(found, expected, strict=True):
             assert ours.dtype == reference.dtype
             np.testing.assert_array_equal(ours, reference)
+
+
+def assert_maps_stay_on_the_chip(program: Program) -> None:
+    """No map lies in DRAM but the network's inputs and outputs."""
+    outside = field(program.buffers, "memory") >= program.processing_elements
+    maps = np.flatnonzero(outside & (program.buffers["kind"] == BufferKind.MAP))
+    assert set(maps.tolist()) == set(program.ports["buffer"].tolist())
 
 
 def same_tables(first: Program, second: Program) -> bool:

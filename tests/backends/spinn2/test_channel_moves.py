@@ -14,11 +14,11 @@ from snc.compiler.pipelines import Spinn2Options
 from snc.ir.core import Operation, Value
 from snc.ir.dialects.builtin import ModuleOp
 from snc.ir.dialects.nn import ConcatOp, Conv2dOp, ExpandOp, GatherOp, ReshapeOp, SliceOp, TransposeOp
-from snc.ir.dialects.spinn2_tables import BufferKind, Phase
+from snc.ir.dialects.spinn2_tables import Phase
 from snc.runtime.spinn2.touches import field
 
 from ...passes.nets import Net
-from .compiling import assert_exact, compile_module
+from .compiling import assert_exact, assert_maps_stay_on_the_chip, compile_module
 from .small_machines import small_machine
 
 SIDE = 6
@@ -83,9 +83,7 @@ class TestPrograms:
     @pytest.mark.parametrize("mapping", ["optimized", "kelber2020"])
     def test_leave_maps_on_the_chip(self, mapping: str) -> None:
         program = compile_module(branches(), Spinn2Options(mapping=mapping), MACHINE)[1]
-        outside = field(program.buffers, "memory") >= program.processing_elements
-        maps = np.flatnonzero(outside & (program.buffers["kind"] == BufferKind.MAP))
-        assert set(maps.tolist()) == set(program.ports["buffer"].tolist())
+        assert_maps_stay_on_the_chip(program)
 
     def test_move_only_what_does_not_lie_in_its_place(self) -> None:
         program = compile_module(branches(), Spinn2Options(), MACHINE)[1]
