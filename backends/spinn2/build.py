@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ from ...passes.tile.demand import Tile, demand
 from ...passes.tile.geometry import MAC_ROW_BYTES, Plan, align, plan_block
 from ...passes.tile.rotation import places_of
 from ...passes.tile.split_layers import uses_reuse, weight_slots
+from ...runtime.spinn2.clocks import Clocks
 from ...runtime.spinn2.program import Program
 from .aliases import is_in_place
 from .channel_moves import channel_move, schedule_channel_move
 from .dense import schedule_dense
 from .emit import BlockEmitter
+from .estimate import LayerCost
 from .layout import inputs_of, schedule_layout
 from .machine import Machine
 from .maps import FeatureMap
@@ -31,6 +34,7 @@ from .memory import Dram, Storage
 from .optimize import Layer, Optimizer, Tactics
 from .pieces import schedule_pieces
 from .place import Placement, place_maps, turns
+from .pooling import cheapest_pooling
 from .ports import add_input_ports, add_output_ports
 from .relay import Ground
 from .resampling import picks, schedule_picks
@@ -107,9 +111,12 @@ def build_program(
     layers: list[str] = []
     try:
         elements = compute_elements(machine, mapping)
-        place_maps(main, plans, placement, keep_on_chip=on_chip, elements=len(elements))
+        beside: set[Operation] = set()
+        if splits is not None and tactics is not None and tactics.overlap:
+            beside = _beside(main, plans, splits.clocks)
+        place_maps(main, plans, placement, keep_on_chip=on_chip, elements=len(elements), beside=beside)
         if optimizer is not None:
-            optimizer.plan(_layers(main, plans, placement))
+            optimizer.plan(_layers(main, plans, placement, beside))
         for op in main.body.ops:
             if optimizer is not None and isinstance(op, BlockOp):
                 layers.append(str(op.location))
@@ -132,7 +139,17 @@ def build_program(
     return program_of(rows, dram, machine, layers)
 
 
-def _layers(main: FuncOp, plans: dict[Operation, Plan], placement: Placement) -> list[Layer]:
+def _beside(main: FuncOp, plans: dict[Operation, Plan], clocks: Clocks) -> set[Operation]:
+    """Blocks behind one that keeps the ARM cores busier than the MAC arrays."""
+    with_rows = [op for op in main.body.ops if not isinstance(op, WITHOUT_ROWS)]
+    return {
+        op
+        for before, op in pairwise(with_rows)
+        if op in plans and before in plans and LayerCost(cheapest_pooling(plans[before], clocks), clocks).arm_bound
+    }
+
+
+def _layers(main: FuncOp, plans: dict[Operation, Plan], placement: Placement, beside: Set[Operation]) -> list[Layer]:
     """The blocks of a network; they share their numbers with the layout operations between them."""
     turn = turns(main)
     with_rows = [op for op in main.body.ops if not isinstance(op, WITHOUT_ROWS)]
@@ -144,6 +161,7 @@ def _layers(main: FuncOp, plans: dict[Operation, Plan], placement: Placement) ->
             [placement.map_of(value) for value in op.inputs],
             placement.map_of(op.results[0]),
             str(op.location),
+            op in beside,
         )
         for number, op in enumerate(with_rows)
         if isinstance(op, BlockOp)

@@ -44,6 +44,15 @@ class LayerCost:
     clocks: Clocks
     way: float = WAY
     """Routers on an average way from a map to those who read it."""
+    overlap: bool = False
+    """Whether readers work on what is done while the layer still makes the rest."""
+
+    @property
+    def arm_bound(self) -> bool:
+        """Whether the ARM cores have more to do than the MAC arrays; what matrices have to do is wait for weights."""
+        extent = [np.array(size) for size in self.plan.view.shape]
+        busier = not self.plan.on_mac_array or float(self.arm(*extent)) > float(self.mac(*extent))
+        return busier and self.plan.core != "matmul"
 
     def mac(self, channels: Array, rows: Array, columns: Array, chunks: Array | int = 1) -> Array:
         """MAC array clocks of a piece whose input comes in so many chunks."""
@@ -147,7 +156,9 @@ class LayerCost:
         taken = waves * chunks * packets + loads * part
         through = np.maximum.reduce([rounds * mac, rounds * arm, moved, loaded, taken, handed_on])
         start = np.maximum(packets, working * packets * self.way / per_clock)
-        return np.asarray(through + start + arm + STEP_CLOCKS * (rounds + loads))
+        # Before the first wave is done no reader can use the MAC arrays that the layer leaves idle.
+        idle = np.maximum(rounds * (arm - mac), 0) / waves if self.overlap else 0
+        return np.asarray(through + start + arm + idle + STEP_CLOCKS * (rounds + loads))
 
     def waves(self, tile: Tile, elements: int) -> float:
         """Clocks of a block whose pieces are dealt one by one."""

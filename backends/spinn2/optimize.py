@@ -39,7 +39,10 @@ FIRST_SLOTS, MOST_SLOTS = 3, 24
 
 @frozen(eq=False)
 class Layer:
-    """A block about to be scheduled: its plan, its number, its turn among the operations that have rows."""
+    """A block about to be scheduled: its plan, its number, its turn among the operations that have rows.
+
+    With `beside` it has its places, if there is room, while the layer before still works.
+    """
 
     plan: Plan
     number: int
@@ -47,6 +50,7 @@ class Layer:
     inputs: list[FeatureMap]
     output: FeatureMap
     name: str
+    beside: bool = False
 
 
 @frozen
@@ -54,8 +58,10 @@ class Tactics:
     """What no estimate can tell: how much of each element's SRAM a layer may take to work in, if anything fits that, so
     that the rest lets weights wait; whether the first tile and weights alone have places early, `apart` from the rest,
     or all tiles and weights; how many routers long the `way` from a map to its readers is taken to be: the longer, the
-    fewer teams read it; in how many `waves` large maps are made, if possible: the more, the sooner readers begin; and
-    whether weights wait at `home` or leave what is free to the streams of matrix products.
+    fewer teams read it; in how many `waves` large maps are made, if possible: the more, the sooner readers begin;
+    whether weights wait at `home` or leave what is free to the streams of matrix products; and whether layers that keep
+    the ARM cores busier than the MAC arrays `overlap` with the next one: they work in small pieces, and the next layer
+    has its places and its map while they do.
     """
 
     work_share: float
@@ -63,6 +69,7 @@ class Tactics:
     way: float
     waves: int = 1
     home: bool = True
+    overlap: bool = False
 
 
 @define(eq=False)
@@ -189,7 +196,8 @@ class Optimizer:
         raise NoRoom(layer.name)
 
     def _ranked(self, plan: Plan, room: float) -> Iterator[Ranked]:
-        found = self.splits.teams(plan, self.tactics.way, room, TRIED, self.tactics.waves)
+        tactics = self.tactics
+        found = self.splits.teams(plan, tactics.way, room, TRIED, waves=tactics.waves, overlap=tactics.overlap)
         wanted = self.chosen.get(self.splits.kind(plan))
         if wanted is None:
             return found
@@ -197,7 +205,8 @@ class Optimizer:
         return chain([Ranked(best.clocks, wanted), best], found) if best is not None else found
 
     def _take(self, layer: Layer, wants: Sequence[Want], *, least: int = 0) -> Places:
-        return take_places(self.placement.storage, wants, layer.turn, least=least, apart=self.tactics.apart)
+        storage, apart = self.placement.storage, self.tactics.apart
+        return take_places(storage, wants, layer.turn, least=least, apart=apart, beside=layer.beside)
 
     def _waves(self, layer: Layer, tile: Tile) -> Choice:
         for each in self.splits.waves(layer.plan, tile):

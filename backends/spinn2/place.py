@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from fractions import Fraction
 from typing import Any
 
@@ -60,9 +60,15 @@ class Placement:
 
 
 def place_maps(
-    main: FuncOp, plans: dict[Operation, Plan], placement: Placement, *, keep_on_chip: bool, elements: int
+    main: FuncOp,
+    plans: dict[Operation, Plan],
+    placement: Placement,
+    *,
+    keep_on_chip: bool,
+    elements: int,
+    beside: Set[Operation] = frozenset(),
 ) -> None:
-    """Gives every value a map; `elements` PEs compute.
+    """Gives every value a map; `elements` PEs compute, those blocks that are `beside` while the one before still does.
 
     A map that all use as the same planes goes to the storage PEs (`keep_on_chip`) while it fits, else in bands behind
     all DRAM ports; all others lie whole behind one port.
@@ -88,7 +94,10 @@ def place_maps(
             line = [each for member in family for each in _line(member, heirs)]
             first = min(2 * order[each.owner] for each in family if each.owner is not None)
             last = _last_use(line, order, plans, None if placement.spread else elements, first)
-            found = _in_storage(placement, view, itemsize, first, last)
+            if value.owner in beside:
+                found = _in_storage(placement, view, itemsize, first - 2, last)
+            if found is None:
+                found = _in_storage(placement, view, itemsize, first, last)
         if found is None and view is not None:
             ruled = keep_on_chip and not placement.spread
             share = _loaded_share(value, plans, placement, elements) if ruled else None

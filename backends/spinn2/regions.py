@@ -54,8 +54,12 @@ class Want:
     late: bool = False
 
 
-def take_places(storage: Storage, wants: Sequence[Want], turn: int, *, least: int = 0, apart: bool = True) -> Places:
+def take_places(
+    storage: Storage, wants: Sequence[Want], turn: int, *, least: int = 0, apart: bool = True, beside: bool = False
+) -> Places:
     """Places for regions during `turn`; the early ones are free one layer before if possible, or if `least` is 1.
+
+    So are all others, if possible, of a layer that works `beside` the one before.
 
     Early regions lie at the lower end and the others at the upper one or, if not `apart`, those of one turn at the one
     and those of the next at the other: either way what is free stays in one piece.
@@ -70,6 +74,8 @@ def take_places(storage: Storage, wants: Sequence[Want], turn: int, *, least: in
             lives.insert(0, (2 * turn - 2, 2 * turn))
         if want.late:
             lives.insert(0, (2 * turn, 2 * turn + 1))
+        if beside and turn and not want.early:
+            lives.insert(0, (2 * turn - 2, 2 * turn))
         found = None
         for first, last in lives:
             found = found or storage.take(

@@ -34,13 +34,15 @@ Timed: TypeAlias = tuple[int, Program]
 MAPPINGS = ("optimized", "kelber2020", "baseline")
 TACTICS = (
     Tactics(0.2, apart=False, way=6.0, waves=2),
-    Tactics(0.75, apart=True, way=4.0, home=False),
+    Tactics(0.75, apart=True, way=4.0, home=False, overlap=True),
     Tactics(0.25, apart=False, way=6.5),
-    Tactics(0.33, apart=False, way=6.5, waves=2),
-    Tactics(0.75, apart=True, way=5.0),
+    Tactics(0.25, apart=False, way=6.5, overlap=True),
+    Tactics(0.16, apart=False, way=6.0, waves=2, overlap=True),
     Tactics(0.16, apart=False, way=6.0, waves=2),
-    Tactics(0.5, apart=True, way=4.5, waves=2),
-    Tactics(0.4, apart=False, way=5.5),
+    Tactics(0.33, apart=False, way=6.5, waves=2),
+    Tactics(0.65, apart=True, way=5.0, home=False),
+    Tactics(0.75, apart=True, way=5.0, overlap=True),
+    Tactics(0.5, apart=True, way=4.5, waves=2, overlap=True),
 )
 
 
@@ -55,7 +57,7 @@ class Effort:
     orders: int = 0
 
 
-EFFORT = (Effort(1), Effort(3, orders=4), Effort(len(TACTICS), orders=8), Effort(len(TACTICS), 4, 16))
+EFFORT = (Effort(1), Effort(4, orders=4), Effort(len(TACTICS), orders=4), Effort(len(TACTICS), 4, 8))
 """For the levels -O0 to -O3."""
 LIKE_PAPER = 1.6
 """A program of the mapping kelber2020 that is so many times slower may gain from a better order, and is tried."""
@@ -135,7 +137,7 @@ def _optimized(module: ModuleOp, machine: Machine, effort: Effort, progress: Cal
                 search.take(search.timed(partial(_by_tactics, module, machine, splits, found, {})))
             leaders.append(search.best)
     chosen: dict[Kind, TeamSplit] = {}
-    for kind, split in splits.alternatives(found.way, effort.alternatives):
+    for kind, split in splits.alternatives(found.way, found.overlap, effort.alternatives):
         wanted = {**chosen, kind: split}
         if search.take(search.timed(partial(_by_tactics, tabled, machine, splits, found, wanted))):
             chosen = wanted

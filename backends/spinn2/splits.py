@@ -78,10 +78,15 @@ def _regions(
 
 
 def snake(machine: Machine) -> Array:
-    """Numbers of all PEs, QPE after QPE so that neighbours in the list are neighbours on the mesh."""
+    """Numbers of all PEs, QPE after QPE so that most neighbours in the list are neighbours on the mesh.
 
-    def place(qpe: Qpe) -> tuple[int, int]:
-        return qpe.y, qpe.x if qpe.y % 2 == 0 else -qpe.x
+    Many layers leave the last ones without work: those of the QPE in the middle, where most packets pass.
+    """
+    middle = np.mean(machine.qpes, axis=0)
+    last = min(machine.qpes, key=lambda qpe: (float(np.abs(np.array(qpe) - middle).sum()), qpe))
+
+    def place(qpe: Qpe) -> tuple[bool, int, int]:
+        return qpe == last, qpe.y, qpe.x if qpe.y % 2 == 0 else -qpe.x
 
     order = sorted(machine.qpes, key=place)
     return np.array([machine.pe_of(qpe, i) for qpe in order for i in range(machine.mesh.pes_per_qpe)])
@@ -112,7 +117,7 @@ class Splits:
     clocks: Clocks
     elements: Array
     nearest: Array
-    _rankings: dict[tuple[Kind, float], tuple[Array, TeamTable]] = attrs.field(factory=dict)
+    _rankings: dict[tuple[Kind, float, bool], tuple[Array, TeamTable]] = attrs.field(factory=dict)
     _pieces: dict[tuple[Kind, Tile], list[Tile]] = attrs.field(factory=dict)
 
     @classmethod
@@ -129,25 +134,27 @@ class Splits:
         own = tuple(entry.record_bytes for entry in parameters(plan) if entry.per_channel)
         return plan.view, plan.first.view, plan.reduction, plan.stages[0].window, weights, operations, own
 
-    def alternatives(self, way: float, count: int) -> list[tuple[Kind, TeamSplit]]:
+    def alternatives(self, way: float, overlap: bool, count: int) -> list[tuple[Kind, TeamSplit]]:
         """For each kind of layer seen so far the best `count` splits that differ in more than places and steps."""
         found: list[tuple[Kind, TeamSplit]] = []
-        for (kind, known_way), (_, table) in self._rankings.items():
-            if known_way == way:
+        for (kind, *known), (_, table) in self._rankings.items():
+            if known == [way, overlap]:
                 shape = np.column_stack([table.tile, table.members, table.teams, table.sharing])[: count * MOST_ALIKE]
                 first = np.sort(np.unique(shape, axis=0, return_index=True)[1])[:count]
                 found += [(kind, table.split(n)) for n in first.tolist()]
         return found
 
-    def teams(self, plan: Plan, way: float, room: float, count: int, waves: int = 1) -> Iterator[Ranked]:
+    def teams(
+        self, plan: Plan, way: float, room: float, count: int, *, waves: int = 1, overlap: bool = False
+    ) -> Iterator[Ranked]:
         """The best `count` splits of a convolution that need at most `room` bytes, the fastest first.
 
-        `way` is what is taken for the length of ways (see `estimate.py`). Those by which large maps are made in so many
-        `waves` come before the others if they are not much slower.
+        `way` is what is taken for the length of ways and `overlap` for what readers do (see `estimate.py`). Those by
+        which large maps are made in so many `waves` come before the others if they are not much slower.
         """
-        key = (self.kind(plan), way)
+        key = (self.kind(plan), way, overlap)
         if key not in self._rankings:
-            self._rankings[key] = self._ranking(plan, way)
+            self._rankings[key] = self._ranking(plan, way, overlap)
         clocks, table = self._rankings[key]
         fits = np.flatnonzero(table.bytes <= room)
         if waves > 1 and plan.view.rows * plan.view.columns >= LARGE_MAP:
@@ -156,17 +163,19 @@ class Splits:
         for n in fits[:count].tolist():
             yield Ranked(float(clocks[n]), table.split(n))
 
-    def _ranking(self, plan: Plan, way: float) -> tuple[Array, TeamTable]:
+    def _ranking(self, plan: Plan, way: float, overlap: bool) -> tuple[Array, TeamTable]:
         """Clocks of all splits, and themselves, the fastest first."""
-        table = self._candidates(plan)
-        clocks = LayerCost(plan, self.clocks, way).teams(table)
+        cost = LayerCost(plan, self.clocks, way, overlap)
+        table = self._candidates(cost)
+        clocks = cost.teams(table)
         order = np.lexsort([table.sharing, table.members, *table.tile.T[::-1], clocks])
         return clocks[order], table.of_rows(order)
 
-    def _candidates(self, plan: Plan) -> TeamTable:
+    def _candidates(self, cost: LayerCost) -> TeamTable:
         """All splits worth looking at that fit an empty machine."""
+        plan = cost.plan
         chunks, sizes = _chunk_sizes(plan.reduction), _channel_sizes(plan.view.channels)
-        found = [(k, *shape, chunk) for shape in self._shapes(plan) for chunk in chunks for k in sizes]
+        found = [(k, *shape, chunk) for shape in self._shapes(cost) for chunk in chunks for k in sizes]
         tiles = np.array(found, np.int64).reshape(-1, 4)
         need = demands(plan, tiles)
         channels, rows, columns, chunk = tiles.T
@@ -188,12 +197,13 @@ class Splits:
         table = attrs.evolve(table, bytes=work_bytes(table, need, number))
         return table.of_rows(table.bytes <= self.machine.pe.data_bytes)
 
-    def _shapes(self, plan: Plan) -> list[tuple[int, int]]:
+    def _shapes(self, cost: LayerCost) -> list[tuple[int, int]]:
         """Rows and columns of tiles for which the MAC array and the NoC have least to do in all.
 
-        Those that hold as many channels of the input at a time as the smallest tile can.
+        Those that hold as many channels of the input at a time as the smallest tile can. Where readers overlap, also
+        those for which the ARM core has least to do if it is the busier one: tiles may well be small then.
         """
-        view, cost = plan.view, LayerCost(plan, self.clocks)
+        plan, view = cost.plan, cost.plan.view
         sizes = np.array([(rows, columns) for rows in _sizes(view.rows) for columns in _sizes(view.columns)])
         whole, room = cost.tile_bytes(sizes[:, 0], sizes[:, 1]), self.machine.pe.data_bytes * MOST_ROOM
         for chunk in _chunk_sizes(plan.reduction):
@@ -205,10 +215,14 @@ class Splits:
             return []
         rows, columns = sizes[fits].T
         tiles = -(-view.rows // rows) * -(-view.columns // columns)
-        products = tiles * cost.mac(np.full(len(rows), FILTER_GROUP), rows, columns)
+        channels = np.full(len(rows), FILTER_GROUP)
+        products, stages = (tiles * each(channels, rows, columns) for each in (cost.mac, cost.arm))
         loaded = tiles * cost.tile_bytes(rows, columns)
-        order = np.lexsort([rows * columns, products / products.min() + loaded / loaded.min() * LOADED])
-        return [(int(rows[n]), int(columns[n])) for n in order[:SHAPES]]
+        chosen: dict[int, None] = {}
+        for work in (products, np.maximum(products, stages)) if cost.overlap else (products,):
+            order = np.lexsort([rows * columns, work / products.min() + loaded / loaded.min() * LOADED])
+            chosen |= dict.fromkeys(order[:SHAPES].tolist())
+        return [(int(rows[n]), int(columns[n])) for n in chosen]
 
     def waves(self, plan: Plan, tile: Tile) -> list[Tile]:
         """Pieces of a block without teams, the fastest first."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from snc.backends.spinn2.build import build_program
 from snc.backends.spinn2.clocks import clocks_of
-from snc.backends.spinn2.machine import Machine
+from snc.backends.spinn2.estimate import LayerCost
+from snc.backends.spinn2.machine import Machine, load_machine
 from snc.backends.spinn2.memory import Storage
-from snc.backends.spinn2.order import better_order
+from snc.backends.spinn2.optimize import Tactics
+from snc.backends.spinn2.order import better_order, dataflow_order
 from snc.backends.spinn2.regions import NoRoom, Want, stretch_all, take_homes, take_places, turns_of_loading
 from snc.backends.spinn2.schedule import TACTICS, schedule
-from snc.backends.spinn2.splits import Ranked, Splits, team_regions, work_bytes
+from snc.backends.spinn2.splits import Ranked, Splits, snake, team_regions, work_bytes
 from snc.backends.spinn2.teams import TeamSplit, TeamTable
 from snc.compiler.pipelines import Spinn2Options
 from snc.ir.diagnostics import DoesNotFit
@@ -71,7 +74,7 @@ class TestTeams:
         (block,) = (op for op in module.main.body.ops if isinstance(op, BlockOp))
         split = drawn_split(data, plan_block(block), machine.processing_elements)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Splits, "teams", lambda *_: [Ranked(0.0, split)])
+            patch.setattr(Splits, "teams", lambda *_, **__: [Ranked(0.0, split)])
             patch.setattr("snc.backends.spinn2.optimize.LONG_LOAD", data.draw(st.sampled_from([0, 10**9])))
             patch.setattr("snc.backends.spinn2.schedule._paper_program", refuse)
             program = schedule(module, machine, "optimized", data.draw(st.integers(0, 1)))
@@ -144,6 +147,15 @@ class TestPieces:
 
 
 REGIONS = st.lists(st.builds(Want, st.integers(1, 400), st.booleans(), st.booleans()), max_size=6)
+TACTICAL = st.builds(
+    Tactics,
+    work_share=st.sampled_from([0.2, 0.5, 0.75]),
+    apart=st.booleans(),
+    way=st.sampled_from([3.0, 4.5, 7.0]),
+    waves=st.integers(1, 3),
+    home=st.booleans(),
+    overlap=st.booleans(),
+)
 
 
 class TestConstants:
@@ -170,15 +182,80 @@ class TestConstants:
         assert_exact(fixed, program)
 
 
+class TestOverlap:
+    @settings(max_examples=40, deadline=None)
+    @given(large_layers(), small_machines(least_bytes=4352), TACTICAL)
+    def test_any_tactics_are_exact_in_any_order(self, module: ModuleOp, machine: Machine, tactics: Tactics) -> None:
+        fixed, splits = fixed_point(module), Splits.of(machine, clocks_of(machine))
+        try:
+            cut = tiled(fixed, OPTIMIZED, machine)
+            program = build_program(cut, machine, "optimized", splits, machine.pe.data_bytes, tactics)
+        except DoesNotFit:
+            reject()
+        assert_exact(fixed, dataflow_order(program, splits.clocks))
+
+    def test_layers_behind_busy_cores_have_their_places_meanwhile(self) -> None:
+        machine = small_machine(double_blocks=2, pes_per_qpe=4, data_bytes=1 << 16)
+        net = Net((1, 4, 16, 16))
+        x = net(Conv2dOp(x=net.x, weight=net.random(64, 4, 1, 1)))
+        x = net(Conv2dOp(x=x, weight=net.random(8, 64, 3, 3), pads=(1,) * 4))
+        module = tiled(fixed_point(net.module(x)), OPTIMIZED, machine)
+        clocks = clocks_of(machine)
+        bound = [LayerCost(plan_block(op), clocks).arm_bound for op in module.main.body.ops if isinstance(op, BlockOp)]
+        assert bound == [True, False]
+        tactics = attrs.evolve(TACTICS[0], overlap=True)
+        program = build_program(module, machine, "optimized", Splits.of(machine, clocks), 1 << 16, tactics)
+        of_first, of_second = (program.buffers[program.buffers["layer"] == layer] for layer in (0, 1))
+        in_sram = of_second[of_second["memory"] < machine.processing_elements]
+        working = of_first[of_first["kind"] != BufferKind.MAP]
+        for each in in_sram:
+            beside = working[working["memory"] == each["memory"]]
+            ends = each["address"] + each["bytes"], beside["address"] + beside["bytes"]
+            assert not ((beside["address"] < ends[0]) & (each["address"] < ends[1])).any()
+
+    def test_what_keeps_the_cores_busy_is_made_in_small_pieces(self) -> None:
+        machine = load_machine("spinn2-2020")
+        net = Net((1, 3, 112, 112))
+        x = net(Conv2dOp(x=net.x, weight=net.random(64, 3, 3, 3), pads=(1,) * 4))
+        x = net(Conv2dOp(x=x, weight=net.random(64, 64, 3, 3), pads=(1,) * 4))
+        module = tiled(fixed_point(net.module(x)), OPTIMIZED, machine)
+        plans = [plan_block(op) for op in module.main.body.ops if isinstance(op, BlockOp)]
+        splits = Splits.of(machine, clocks_of(machine))
+        waves = [
+            [
+                next(splits.teams(plan, 4.0, machine.pe.data_bytes, 1, overlap=each)).split.waves(plan)
+                for each in (False, True)
+            ]
+            for plan in plans
+        ]
+        assert waves[0][1] > 2 * waves[0][0]
+        assert waves[1][0] == waves[1][1]
+
+
+class TestElements:
+    @pytest.mark.parametrize("name", ["spinn2-2020", "spinn2-chip"])
+    def test_the_last_ones_sit_in_the_middle(self, name: str) -> None:
+        machine = load_machine(name)
+        order = snake(machine)
+        assert sorted(order.tolist()) == list(range(machine.processing_elements))
+        away = np.abs(np.array(machine.qpes) - np.mean(machine.qpes, axis=0)).sum(axis=1)
+        last = {machine.qpe_of(int(pe)) for pe in order[-machine.mesh.pes_per_qpe :]}
+        assert [away[machine.qpes.index(qpe)] for qpe in last] == [away.min()]
+
+
 class TestPlaces:
     @settings(max_examples=60, deadline=None)
-    @given(st.lists(REGIONS, max_size=5), st.booleans(), st.integers(1, 300), st.integers(0, 5))
-    def test_regions_of_one_time_lie_apart(self, layers: list[list[Want]], apart: bool, home: int, early: int) -> None:
+    @given(
+        st.lists(st.tuples(REGIONS, st.booleans()), max_size=5), st.booleans(), st.integers(1, 300), st.integers(0, 5)
+    )
+    def test_regions_of_one_time_lie_apart(
+        self, layers: list[tuple[list[Want], bool]], apart: bool, home: int, early: int
+    ) -> None:
         storage = Storage(2048)
         taken = []
-        for turn, wants in enumerate(layers):
+        for turn, (wants, beside) in enumerate(layers):
             try:
-                places = take_places(storage, wants, turn, apart=apart)
+                places = take_places(storage, wants, turn, apart=apart, beside=beside)
             except NoRoom:
                 continue
             take_homes(storage, places, home, 2, early)
@@ -189,6 +266,12 @@ class TestPlaces:
         for number, one in enumerate(taken):
             assert 0 <= one.address < one.end <= 2048
             assert not any(other.meets(one.address, one.end, one.first, one.last) for other in taken[:number])
+
+    def test_those_beside_the_layer_before_have_its_time_if_there_is_room(self) -> None:
+        storage = Storage(512)
+        take_places(storage, [Want(256)], 1)
+        wants = [Want(192), Want(192)]
+        assert [region.first for region in take_places(storage, wants, 2, beside=True).regions] == [2, 4]
 
 
 class TestLoading:
