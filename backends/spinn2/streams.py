@@ -43,15 +43,16 @@ class StreamSplit:
         """All PEs share the reduction; narrow columns, so that little is left when the last have arrived."""
         view = plan.view
         width = next((each for each in WIDTHS if -(-view.channels // each) <= MOST_CHUNKS), WIDTHS[-1])
-        span = -(-plan.reduction // min(elements, max(plan.reduction // 4, 1)))
-        return cls((min(width, view.channels), 1, 1, span), -(-plan.reduction // span))
+        lanes = min(elements, max(plan.reduction // 4, 1))
+        return cls((min(width, view.channels), 1, 1, -(-plan.reduction // lanes)), lanes)
 
 
 def schedule_streams(emitter: BlockEmitter, split: StreamSplit, nearest: Array) -> None:
     """All of a matrix product whose input is a single row; `nearest` is the DRAM port next to each PE."""
     plan, rows = emitter.plan, emitter.rows
-    columns, spans = grid_bounds(plan.view.channels, split.tile[0]), grid_bounds(plan.reduction, split.tile[3])
-    lanes = np.arange(len(spans))
+    columns, lanes = grid_bounds(plan.view.channels, split.tile[0]), np.arange(split.lanes)
+    # As equal as can be, so that every DRAM port has as much to send.
+    spans = np.stack([lanes, lanes + 1], axis=1) * plan.reduction // split.lanes
     weights = part_records(
         rows,
         emitter.dram,
