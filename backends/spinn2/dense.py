@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from ...ir.dialects.spinn2_tables import Phase
 from ...passes.tile.demand import first_boxes, first_pitches, stage_pitches
-from ...passes.tile.geometry import grid_bounds, stage_boxes
+from ...passes.tile.geometry import extents, grid_bounds, stage_boxes
 from .constants import Records, line_boxes, part_records
-from .emit import BlockEmitter, extents
-from .stages import finish
+from .emit import BlockEmitter
+from .stages import Post, finish
+from .tile_loads import load_first
 from .waves import channel_parts, result_grid
 
 Array = NDArray[Any]
@@ -53,8 +54,8 @@ def schedule_dense(emitter: BlockEmitter, *, share: bool = False) -> None:
         q = np.arange(len(here)) * lanes
         rows.next_step()
         emitter.load_records(q, post, part[here], 0)
-        slot = (emitter.slots[0][0][q], emitter.slots[0][1][q])
-        finish(emitter, q, boxes[here], slot, post, part[here])
+        place = (emitter.slots[0][0][q], emitter.slots[0][1][q])
+        finish(emitter, q, boxes[here], Post(place, post, part[here]))
 
 
 def _load_turn(
@@ -79,7 +80,7 @@ def _load_turn(
     index = part[tile[active]] * len(spans) + span[active]
     if not share:
         emitter.load_records(active, weights, index, turn % len(emitter.slots))
-        emitter.load_first(active, core, spans[span[active]], slot)
+        load_first(emitter, active, core, spans[span[active]], slot)
         return (rows.step,)
     handed = _load_once(emitter, active, core, spans[span[active]], slot)
     rows.next_step((after,))
@@ -94,7 +95,7 @@ def _load_once(emitter: BlockEmitter, q: Array, core: Array, reduction: Array, s
     order = np.argsort(key, kind="stable")
     rank = np.arange(len(order)) - np.searchsorted(key[order], key[order])
     first = order[rank == 0]
-    emitter.load_first(q[first], core[first], reduction[first], slot)
+    load_first(emitter, q[first], core[first], reduction[first], slot)
     buffer, address = emitter.first[slot]
     wanted = first_boxes(emitter.plan, core, reduction)
     channels, lines, columns = extents(wanted)

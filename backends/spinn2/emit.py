@@ -1,6 +1,6 @@
-"""The places of one block in each processing element, what is loaded there, and the sums of its pieces.
+"""The places of one block in each processing element, the weights and parameters there, and the sums of its pieces.
 
-Whole arrays of pieces at a time; what follows the sums is in `stages.py`.
+Whole arrays of pieces at a time; tiles of maps are loaded in `tile_loads.py`, what follows the sums is in `stages.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ir.dialects.quant import UniformType
 from ...ir.dialects.spinn2_tables import ELEMENT_DTYPES, SHAPE, BufferKind, Element, Kernel, Phase
 from ...passes.tile.demand import (
     Demand,
@@ -21,13 +20,12 @@ from ...passes.tile.demand import (
     first_boxes,
     first_pitches,
     parameters,
-    source_pitches,
     stage_pitches,
 )
-from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, Source, align, source_boxes, stage_boxes
+from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, align, extents
 from .constants import Records, fixed_record, line_boxes
-from .kernels import I32_LIMITS
-from .maps import FeatureMap, Tiles, overlap
+from .kernels import I32_LIMITS, Columns, window_columns
+from .maps import FeatureMap
 from .memory import Dram
 from .rows import Rows, records
 
@@ -39,12 +37,6 @@ Operand = tuple[Array, Array]
 def element(dtype: np.dtype[Any]) -> int:
     """The Element code of a dtype."""
     return int(Element(ELEMENT_DTYPES.index(dtype)))
-
-
-def extents(boxes: Boxes) -> tuple[Array, Array, Array]:
-    """Channels, rows and columns of boxes."""
-    size = boxes[:, :, 1] - boxes[:, :, 0]
-    return size[:, 0], size[:, 1], size[:, 2]
 
 
 FETCHED_BYTES = 4096
@@ -173,141 +165,6 @@ class BlockEmitter:
             self.slots[to_slot][1][target],
         )
 
-    def load_first(
-        self, q: Array, boxes: Boxes, reduction: Array, slot: int = 0, *, pad: bool = True, steps: int = 1
-    ) -> None:
-        """Loads the first feature map's tiles for `boxes` of the first stage's result.
-
-        With `pad` a step more fills their padding. `slot` chooses one of the places for tiles. In several `steps` some
-        channels come at a time, so that others may use the NoC between them.
-        """
-        wanted = first_boxes(self.plan, boxes, reduction)
-        pitches = first_pitches(self.plan, wanted)
-        low, count = wanted[:, 0, 0], wanted[:, 0, 1] - wanted[:, 0, 0]
-        for step in range(steps):
-            part = wanted.copy()
-            part[:, 0] = np.stack([low + count * step // steps, low + count * (step + 1) // steps], axis=1)
-            buffer, address = self.first[slot]
-            start = np.array(address)
-            start[q] += (part[:, 0, 0] - low) * pitches[0]
-            if step:
-                self.rows.next_step()
-            self._load(q, part, self.plan.first, (buffer, start), pitches)
-        if pad and self._padded(wanted).size:
-            self.rows.next_step()
-            self.pad_tiles(q, boxes, reduction, slot)
-
-    def pad_tiles(self, q: Array, boxes: Boxes, reduction: Array, slot: int = 0) -> None:
-        """Fills the padding of tiles that have some, a task for each, in the open step; after they have been loaded."""
-        wanted = first_boxes(self.plan, boxes, reduction)
-        low, high = self._inner(wanted)
-        size, padded = wanted[:, 1:, 1] - wanted[:, 1:, 0], self._padded(wanted)
-        inner = np.clip(high - low, 0, None)[padded]
-        none = np.zeros((len(padded), 2), np.int64)
-        self._pad(q[padded], wanted[padded], slot, none, size[padded], low[padded], inner)
-
-    def pad_first(self, q: Array, boxes: Boxes, reduction: Array, slot: int) -> None:
-        """Fills the padding of tiles, a strip at each side that has some, in the open step; before or after a load."""
-        wanted = first_boxes(self.plan, boxes, reduction)
-        low, high = self._inner(wanted)
-        size = wanted[:, 1:, 1] - wanted[:, 1:, 0]
-        low, high = np.minimum(low, size), np.maximum(high, np.minimum(low, size))
-        nothing = np.zeros(len(q), np.int64)
-        strips = [
-            (nothing, low[:, 0], nothing, size[:, 1]),
-            (high[:, 0], size[:, 0], nothing, size[:, 1]),
-            (low[:, 0], high[:, 0], nothing, low[:, 1]),
-            (low[:, 0], high[:, 0], high[:, 1], size[:, 1]),
-        ]
-        for top, bottom, left, right in strips:
-            some = np.flatnonzero((bottom > top) & (right > left))
-            start = np.stack([top, left], axis=1)[some]
-            extent = np.stack([bottom - top, right - left], axis=1)[some]
-            none = np.zeros((len(some), 2), np.int64)
-            self._pad(q[some], wanted[some], slot, start, extent, none, none)
-
-    def _padded(self, wanted: Boxes) -> Array:
-        """Which tiles have padding."""
-        low, high = self._inner(wanted)
-        return np.flatnonzero(np.any((low > 0) | (high < wanted[:, 1:, 1] - wanted[:, 1:, 0]), axis=1))
-
-    def _inner(self, wanted: Boxes) -> tuple[Array, Array]:
-        """First and end [n, 2] of the rows and columns of tiles that the map has."""
-        low = np.clip(-wanted[:, 1:, 0], 0, None)
-        return low, np.minimum(wanted[:, 1:, 1], np.array(self.plan.first.view.shape[1:])) - wanted[:, 1:, 0]
-
-    def _pad(self, q: Array, wanted: Boxes, slot: int, start: Array, extent: Array, low: Array, inner: Array) -> None:
-        """Tasks that fill rows and columns from `start` of tiles, but for `inner` positions from `low` on."""
-        channel_pitch, row_pitch, _ = first_pitches(self.plan, wanted)
-        kind = self.plan.block.inputs[self.plan.first.index].element
-        code = element(self.plan.first.dtype)
-        shapes = records(
-            SHAPE,
-            len(q),
-            {
-                "kernel": int(Kernel.PAD),
-                "a_type": code,
-                "b_type": code,
-                "y_type": code,
-                "channels": extents(wanted)[0],
-                "height": extent[:, 0],
-                "width": extent[:, 1],
-                "height_in": inner[:, 0],
-                "width_in": inner[:, 1],
-                "pad_top": low[:, 0],
-                "pad_left": low[:, 1],
-                "y_channel": channel_pitch,
-                "y_row": row_pitch,
-                "zero_y": kind.zero_point if isinstance(kind, UniformType) else 0,
-            },
-        )
-        offset = start[:, 0] * row_pitch + start[:, 1] * self.plan.first.dtype.itemsize
-        target = self.first[slot]
-        self.rows.tasks(
-            self.layer, self.pes[q], Phase.POST, shapes, {"y": target[0][q], "y_address": target[1][q] + offset}
-        )
-
-    def copy_first(self, source: Array, target: Array, boxes: Boxes, reduction: Array) -> None:
-        """Copies the tiles for `boxes` from the PEs `source` to the PEs `target`, padding and all."""
-        wanted = first_boxes(self.plan, boxes, reduction)
-        channels, rows, columns = extents(wanted)
-        _, pitch, _ = first_pitches(self.plan, wanted)
-        self.rows.transfers(
-            self.layer,
-            Phase.INPUTS,
-            line_boxes(columns * self.plan.first.dtype.itemsize, channels * rows, pitch),
-            self.first[0][0][source],
-            self.first[0][1][source],
-            self.first[0][0][target],
-            self.first[0][1][target],
-        )
-
-    def load_sources(self, q: Array, boxes: Boxes) -> None:
-        """Loads the second operands of all stages for `boxes` of the block's result."""
-        number = 0
-        for stage, each in zip(self.plan.stages, stage_boxes(self.plan, boxes), strict=True):
-            if stage.source is None:
-                continue
-            wanted = source_boxes(each, stage.source)
-            self._load(q, wanted, stage.source, self.sources[number], source_pitches(stage, wanted))
-            number += 1
-
-    def _load(
-        self, q: Array, boxes: Boxes, source: Source, region: Operand, pitches: tuple[Array, Array, Array]
-    ) -> None:
-        tiles = Tiles(boxes, region[0][q], region[1][q], pitches[0], pitches[1])
-        held = self.inputs[source.index]
-        found = overlap(tiles, held.segments(source.view), source.view, held.itemsize, load=True)
-        self.rows.transfers(
-            self.layer,
-            Phase.INPUTS,
-            found.boxes,
-            found.map_buffer,
-            found.map_address,
-            found.tile_buffer,
-            found.tile_address,
-        )
-
     def mac(
         self,
         q: Array,
@@ -323,29 +180,14 @@ class BlockEmitter:
 
         With `target`, the buffers and addresses for the PEs `q`, sums go there.
         """
-        plan, stage = self.plan, self.plan.stages[0]
+        plan = self.plan
         wanted = first_boxes(plan, boxes, reduction)
-        channels, rows, columns = extents(boxes)
-        channels_in, rows_in, columns_in = extents(wanted)
         a_channel, a_row, _ = first_pitches(plan, wanted)
         y_channel, y_row, _ = stage_pitches(plan, 0, boxes)
-        window = stage.window
-        shape: dict[str, Array | int] = {
+        shape: Columns = window_columns(plan.stages[0].window, wanted, boxes) | {
             "a_type": element(plan.first.dtype),
             "b_type": element(plan.weight.dtype),
             "y_type": int(Element.I32),
-            "channels_in": channels_in,
-            "height_in": rows_in,
-            "width_in": columns_in,
-            "channels": channels,
-            "height": rows,
-            "width": columns,
-            "kernel_h": window.kernel[0],
-            "kernel_w": window.kernel[1],
-            "stride_h": window.stride[0],
-            "stride_w": window.stride[1],
-            "dilation_h": window.dilation[0],
-            "dilation_w": window.dilation[1],
             "a_channel": a_channel,
             "a_row": a_row,
             "a_column": plan.first.dtype.itemsize,
@@ -356,9 +198,10 @@ class BlockEmitter:
         }
         match plan.core:
             case "matmul":
+                channels, rows, _ = extents(boxes)
                 shape |= {
                     "kernel": int(Kernel.MATMUL),
-                    "channels_in": columns_in,
+                    "channels_in": extents(wanted)[2],
                     "channels": 1,
                     "height": rows,
                     "width": channels,
@@ -387,7 +230,7 @@ class BlockEmitter:
         channels, rows, columns = extents(boxes)
         pitch = stage_pitches(self.plan, 0, boxes)
         minor = self.plan.stages[0].view.minor
-        shape: dict[str, Array | int] = {
+        shape: Columns = {
             "kernel": int(Kernel.ACCUMULATE),
             "a_type": int(Element.I32),
             "b_type": int(Element.I32),

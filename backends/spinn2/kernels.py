@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...ir.dialects import quant
 from ...ir.dialects.quant import UniformType, uniform
 from ...ir.dialects.spinn2_tables import Kernel
-from ...passes.tile.geometry import Boxes, Stage
+from ...passes.tile.geometry import Boxes, Stage, Window, extents
 
 Array = NDArray[Any]
 Columns = dict[str, Array | int]
@@ -71,6 +71,26 @@ def stage_columns(stage: Stage, before: Boxes, boxes: Boxes, record_bytes: int, 
             }
         case _:
             raise ValueError(f"{op} has no task")
+
+
+def window_columns(window: Window, before: Boxes, boxes: Boxes) -> Columns:
+    """Columns of the shapes table for the extents of tasks that make `boxes` of `before`, and for their windows."""
+    channels, rows, columns = extents(boxes)
+    channels_in, rows_in, columns_in = extents(before)
+    return {
+        "channels_in": channels_in,
+        "height_in": rows_in,
+        "width_in": columns_in,
+        "channels": channels,
+        "height": rows,
+        "width": columns,
+        "kernel_h": window.kernel[0],
+        "kernel_w": window.kernel[1],
+        "stride_h": window.stride[0],
+        "stride_w": window.stride[1],
+        "dilation_h": window.dilation[0],
+        "dilation_w": window.dilation[1],
+    }
 
 
 OPERAND_COLUMNS = ("type", "channel", "row", "column", "address")

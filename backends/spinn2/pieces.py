@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, grid_bounds, stage_boxes
 from .constants import Records
 from .emit import BlockEmitter, Operand
-from .stages import process, store
+from .stages import Post, process, store
+from .tile_loads import load_first, load_sources
 from .waves import channel_parts, part_spans, result_grid
 
 Array = NDArray[Any]
@@ -89,19 +90,20 @@ class _Team:
         boxes = self.boxes[index]
         core = stage_boxes(emitter.plan, boxes)[0]
         record = self.part[index] * len(self.spans) + span
-        post: Operand | None = None
+        post: Post | None = None
         emitter.rows.follow(self.last)
         if found is not None:
-            post = (emitter.slots[0][0][q], emitter.slots[0][1][q])
-        if found is not None and post is not None and emitter.plan.on_mac_array:
+            post = Post((emitter.slots[0][0][q], emitter.slots[0][1][q]), found, record)
+        if post is not None and emitter.plan.on_mac_array:
             emitter.rows.next_step()
             reduction = np.broadcast_to(self.spans[span], (len(q), 2))
-            emitter.mac(q, core, reduction, (post[0], post[1] + found.weights[record]), into_partial=span > 0)
+            weights = (post.place[0], post.place[1] + post.records.weights[record])
+            emitter.mac(q, core, reduction, weights, into_partial=span > 0)
             if span:
                 emitter.rows.next_step()
                 emitter.accumulate(q, core, (emitter.partial[0][q], emitter.partial[1][q]))
         if span == len(self.spans) - 1:
-            self.finished = process(emitter, q, boxes, post, found, record)
+            self.finished = process(emitter, q, boxes, post)
         self.last = (emitter.rows.step,)
 
     def transfer(self, turn: int, stored: tuple[int, ...]) -> tuple[int, ...]:
@@ -130,6 +132,6 @@ class _Team:
         if self.records is not None:
             emitter.load_records(q, self.records, self.part[index] * len(self.spans) + span, 0)
         if span == 0:
-            emitter.load_sources(q, boxes)
+            load_sources(emitter, q, boxes)
         core = stage_boxes(emitter.plan, boxes)[0]
-        emitter.load_first(q, core, np.broadcast_to(self.spans[span], (len(q), 2)))
+        load_first(emitter, q, core, np.broadcast_to(self.spans[span], (len(q), 2)))

@@ -18,7 +18,8 @@ from ...runtime.spinn2.kernels.dataflow import READERS
 from .constants import Records, part_records
 from .emit import BlockEmitter
 from .relay import Ground, Spread, staggered
-from .stages import finish
+from .stages import Post, finish
+from .tile_loads import copy_first, load_first, load_sources, pad_tiles
 from .waves import channel_parts, result_grid
 
 Array = NDArray[Any]
@@ -82,16 +83,16 @@ def _load_tiles(
         # Tiles of several batches share rows of the map, which no more steps than READERS may read in any order.
         last.append(rows.next_step(start if number < READERS else (last[number - READERS],)))
         first = ground.in_turn(spread.first[batch])
-        emitter.load_first(first, *needed(first), pad=False)
+        load_first(emitter, first, *needed(first), pad=False)
     for number, batch in enumerate(batches):
         last[number] = rows.next_step((last[number],))
-        emitter.pad_tiles(spread.first[batch], *needed(spread.first[batch]))
+        pad_tiles(emitter, spread.first[batch], *needed(spread.first[batch]))
     copies = (*spread.rounds, *spread.inside)
     for number, round_ in staggered(len(batches), len(copies)):
         source, target, group = copies[round_]
         here = batches[number][group]
         last[number] = rows.next_step((last[number],))
-        emitter.copy_first(source[here], target[here], *needed(target[here]))
+        copy_first(emitter, source[here], target[here], *needed(target[here]))
     rows.follow(last)
 
 
@@ -184,11 +185,13 @@ def _rotate(
             buffer, address = emitter.slots[slot]
             # The next sums may begin while the last results are still on their way, unless these replace what is read.
             rows.next_step((computed, stored) if computed and replacing else (computed,) if computed else None)
-            emitter.load_sources(active, pieces)
+            load_sources(emitter, active, pieces)
             core = stage_boxes(plan, pieces)[0]
             whole = np.broadcast_to(np.array([0, plan.reduction]), (len(active), 2))
             emitter.mac(active, core, whole, (buffer[holder], address[holder] + found.weights[index]))
-            computed = finish(emitter, active, pieces, (buffer[holder], address[holder]), found, index, stored=stored)
+            computed = finish(
+                emitter, active, pieces, Post((buffer[holder], address[holder]), found, index), stored=stored
+            )
             stored = rows.step
 
 

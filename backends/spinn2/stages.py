@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from attrs import frozen
 from numpy.typing import NDArray
 
 from ...ir.dialects.spinn2_tables import SHAPE, Element, Kernel, Phase
 from ...passes.tile.demand import first_boxes, first_pitches, source_pitches, stage_pitches
-from ...passes.tile.geometry import Boxes, source_boxes, stage_boxes
+from ...passes.tile.geometry import Boxes, extents, source_boxes, stage_boxes
 from .constants import Records
-from .emit import BlockEmitter, Operand, element, extents
-from .kernels import IDENTITY, pads, stage_columns, swapped
+from .emit import BlockEmitter, Operand, element
+from .kernels import IDENTITY, Columns, pads, stage_columns, swapped, window_columns
 from .maps import Tiles, overlap
 from .maxima import SeparablePool
 from .rows import records
@@ -20,39 +21,29 @@ from .rows import records
 Array = NDArray[Any]
 
 
-def finish(
-    emitter: BlockEmitter,
-    q: Array,
-    boxes: Boxes,
-    post: Operand | None,
-    record: Records | None,
-    index: Array,
-    *,
-    stored: int = 0,
-    tile: int = 0,
-) -> int:
+@frozen(eq=False)
+class Post:
+    """The parameters of channels: they lie at `place` (a weight slot, perhaps another PE's) as in `records[index]`."""
+
+    place: Operand
+    records: Records
+    index: Array
+
+
+def finish(emitter: BlockEmitter, q: Array, boxes: Boxes, post: Post | None, *, stored: int = 0, tile: int = 0) -> int:
     """All stages behind the core, a step each, and the store of the result; returns the step before the store.
 
-    `post` is where the per-channel parameters lie (a weight slot, perhaps another PE's), as in `record[index]`. The
-    step `stored`, if there is one, still reads the results that the stages replace. `tile` is the place of the
+    The step `stored`, if there is one, still reads the results that the stages replace. `tile` is the place of the
     first feature map's tile, for blocks that are not built around the MAC array.
     """
-    running, pitches = process(emitter, q, boxes, post, record, index, stored=stored, tile=tile)
+    running, pitches = process(emitter, q, boxes, post, stored=stored, tile=tile)
     emitter.rows.next_step()
     store(emitter, q, boxes, running, pitches)
     return emitter.rows.step - 1
 
 
 def process(
-    emitter: BlockEmitter,
-    q: Array,
-    boxes: Boxes,
-    post: Operand | None,
-    record: Records | None,
-    index: Array,
-    *,
-    stored: int = 0,
-    tile: int = 0,
+    emitter: BlockEmitter, q: Array, boxes: Boxes, post: Post | None, *, stored: int = 0, tile: int = 0
 ) -> tuple[Operand, tuple[Array, Array]]:
     """All stages behind the core, as `finish` does; returns where the results lie and their pitches."""
     started = emitter.rows.step
@@ -61,7 +52,7 @@ def process(
     running, pitches = _start(emitter, q, tiles[0], tile)
     if emitter.identity_bias:
         _next_stage(emitter, started, stored)
-        operand = _parameter(emitter, 0, q, post, record, index)
+        operand = _parameter(emitter, 0, q, post)
         running, pitches = _stage_task(
             emitter, q, 0, tiles[0], tiles[0], running, pitches, operand, emitter.results[1], identity=True
         )
@@ -69,7 +60,7 @@ def process(
     for position in range(first_stage, len(emitter.plan.stages)):
         stage = emitter.plan.stages[position]
         _next_stage(emitter, started, stored)
-        operand = _parameter(emitter, position, q, post, record, index)
+        operand = _parameter(emitter, position, q, post)
         second: Operand | None = None
         if stage.source is not None:
             second = (emitter.sources[number][0][q], emitter.sources[number][1][q])
@@ -100,9 +91,7 @@ def _start(emitter: BlockEmitter, q: Array, boxes: Boxes, tile: int) -> tuple[Op
     return (emitter.first[tile][0][q], emitter.first[tile][1][q]), (pitch[0], pitch[1])
 
 
-def _parameter(
-    emitter: BlockEmitter, stage: int, q: Array, post: Operand | None, record: Records | None, index: Array
-) -> Operand | None:
+def _parameter(emitter: BlockEmitter, stage: int, q: Array, post: Post | None) -> Operand | None:
     for entry in emitter.parameters:
         if entry.stage != stage:
             continue
@@ -110,9 +99,9 @@ def _parameter(
             if emitter.fixed is None:
                 raise ValueError("the shared parameters were not loaded")
             return emitter.fixed_region[0][q], emitter.fixed_region[1][q] + int(emitter.fixed.parameters[stage][0])
-        if post is None or record is None:
+        if post is None:
             raise ValueError("the parameters of the channels were not loaded")
-        return post[0], post[1] + record.parameters[stage][index]
+        return post.place[0], post.place[1] + post.records.parameters[stage][post.index]
     return None
 
 
@@ -132,25 +121,11 @@ def _stage_task(
 ) -> tuple[Operand, tuple[Array, Array]]:
     stage = emitter.plan.stages[position]
     y_channel, y_row, _ = stage_pitches(emitter.plan, position, boxes)
-    channels, rows, columns = extents(boxes)
-    channels_in, rows_in, columns_in = extents(before)
     source_dtype = _running_dtype(emitter, position, identity=identity)
-    shape: dict[str, Array | int] = {
+    shape: Columns = window_columns(stage.window, before, boxes) | {
         "a_type": element(source_dtype),
         "b_type": element(source_dtype),
         "y_type": int(Element.I32) if identity else element(stage.dtype),
-        "channels_in": channels_in,
-        "height_in": rows_in,
-        "width_in": columns_in,
-        "channels": channels,
-        "height": rows,
-        "width": columns,
-        "kernel_h": stage.window.kernel[0],
-        "kernel_w": stage.window.kernel[1],
-        "stride_h": stage.window.stride[0],
-        "stride_w": stage.window.stride[1],
-        "dilation_h": stage.window.dilation[0],
-        "dilation_w": stage.window.dilation[1],
         "a_channel": pitches[0],
         "a_row": pitches[1],
         "a_column": source_dtype.itemsize,

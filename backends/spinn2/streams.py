@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from ...ir.dialects.spinn2_tables import Phase
 from ...passes.tile.demand import Tile, filter_bytes, stage_pitches
-from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, align, grid_bounds, stage_boxes
+from ...passes.tile.geometry import MAC_ROW_BYTES, Boxes, Plan, align, extents, grid_bounds, stage_boxes
 from .constants import Records, line_boxes, part_records
-from .emit import BlockEmitter, extents
-from .stages import finish
+from .emit import BlockEmitter
+from .stages import Post, finish
+from .tile_loads import load_first
 
 Array = NDArray[Any]
 
@@ -70,7 +71,7 @@ def schedule_streams(emitter: BlockEmitter, split: StreamSplit, nearest: Array) 
     rows.next_step()
     roots = np.arange(len(columns)) * len(lanes) // len(columns) % len(lanes)
     emitter.load_fixed(np.unique(roots))
-    emitter.load_first(lanes, _core(plan, columns[0], len(lanes)), spans)
+    load_first(emitter, lanes, _core(plan, columns[0], len(lanes)), spans)
     for number, column in enumerate(columns):
         slot = number % len(emitter.slots)
         emitter.use_set(number)
@@ -129,4 +130,4 @@ def _finish(emitter: BlockEmitter, post: Records, number: int, column: Array, sl
             emitter.layer, Phase.WEIGHTS, post.boxes(index), post.buffer[index], post.address[index], *place
         )
     box = np.array([[column, [0, 1], [0, 1]]], np.int64)
-    finish(emitter, one, box, place, post, index)
+    finish(emitter, one, box, Post(place, post, index))

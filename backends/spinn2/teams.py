@@ -22,7 +22,8 @@ from ...passes.tile.demand import Tile
 from ...passes.tile.geometry import Boxes, Plan, grid_bounds, stage_boxes
 from .constants import Records, part_records
 from .emit import BlockEmitter
-from .stages import finish
+from .stages import Post, finish
+from .tile_loads import load_first, load_sources, pad_first
 
 Array = NDArray[Any]
 
@@ -248,9 +249,9 @@ def _load_tiles(emitter: BlockEmitter, deal: _Deal, active: Array, wave: int, ch
     core = stage_boxes(emitter.plan, pieces)[0]
     span = np.broadcast_to(deal.spans[chunk], (len(active), 2))
     emitter.rows.next_step()
-    emitter.pad_first(active, core, span, slot)
+    pad_first(emitter, active, core, span, slot)
     emitter.rows.next_step()
-    emitter.load_first(active, core, span, slot, pad=False, steps=deal.split.load_steps)
+    load_first(emitter, active, core, span, slot, pad=False, steps=deal.split.load_steps)
 
 
 HOME_BYTES = 1 << 16
@@ -354,7 +355,7 @@ def _turn(emitter: BlockEmitter, deal: _Deal, found: Records, active: Array, wor
     first, last = work.chunk == 0, work.chunk == len(deal.spans) - 1
     if last:
         emitter.rows.next_step()
-        emitter.load_sources(busy, pieces)
+        load_sources(emitter, busy, pieces)
     emitter.rows.next_step()
     emitter.mac(busy, core, span, weights, target=kept if first and not last else None, slot=work.tile_slot)
     if not first:
@@ -362,4 +363,4 @@ def _turn(emitter: BlockEmitter, deal: _Deal, found: Records, active: Array, wor
         sums = (emitter.results[0][0][busy], emitter.results[0][1][busy])
         emitter.accumulate(busy, core, *((kept, sums) if last else (sums, kept)))
     if last:
-        finish(emitter, busy, pieces, (buffer[holder], address[holder]), found, index)
+        finish(emitter, busy, pieces, Post((buffer[holder], address[holder]), found, index))

@@ -11,7 +11,8 @@ from ...passes.tile.demand import Tile
 from ...passes.tile.geometry import Boxes, Plan, grid_bounds, stage_boxes
 from .constants import Records, part_records
 from .emit import BlockEmitter
-from .stages import finish
+from .stages import Post, finish
+from .tile_loads import load_first, load_sources
 
 Array = NDArray[Any]
 
@@ -77,8 +78,8 @@ def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False, ahead: bool 
                 if ahead:
                     emitter.rows.next_step()
             if number == 0:
-                emitter.load_sources(q, here)
-            emitter.load_first(q, core, reduction, tile_slot)
+                load_sources(emitter, q, here)
+            load_first(emitter, q, core, reduction, tile_slot)
             if plan.on_mac_array and found is not None:
                 slot = emitter.slots[weight_slot]
                 emitter.rows.next_step()
@@ -87,9 +88,11 @@ def schedule_waves(emitter: BlockEmitter, *, by_rows: bool = False, ahead: bool 
                 if number:
                     emitter.rows.next_step()
                     emitter.accumulate(q, core, (emitter.partial[0][q], emitter.partial[1][q]))
-        last = parts * len(spans) + len(spans) - 1
-        post = (emitter.slots[weight_slot][0][q], emitter.slots[weight_slot][1][q]) if found is not None else None
-        finish(emitter, q, here, post, found, last, tile=tile_slot)
+        post: Post | None = None
+        if found is not None:
+            slot, last = emitter.slots[weight_slot], parts * len(spans) + len(spans) - 1
+            post = Post((slot[0][q], slot[1][q]), found, last)
+        finish(emitter, q, here, post, tile=tile_slot)
 
 
 def part_spans(emitter: BlockEmitter, parts: Array, spans: Array) -> Records | None:

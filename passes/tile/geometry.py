@@ -266,6 +266,12 @@ def _pair(values: Sequence[int]) -> tuple[int, int]:
     return values[0], values[1]
 
 
+def extents(boxes: Boxes) -> tuple[Array, Array, Array]:
+    """Channels, rows and columns of boxes."""
+    size = boxes[:, :, 1] - boxes[:, :, 0]
+    return size[:, 0], size[:, 1], size[:, 2]
+
+
 def window_boxes(boxes: Boxes, window: Window) -> Boxes:
     """The rows and columns of the input under `boxes` of the result; they may reach into the padding."""
     grown = boxes.copy()
