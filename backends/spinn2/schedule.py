@@ -36,7 +36,7 @@ TACTICS = (
     Tactics(0.2, apart=False, way=6.0, waves=2),
     Tactics(0.75, apart=True, way=4.0, home=False, overlap=True),
     Tactics(0.25, apart=False, way=6.5),
-    Tactics(0.25, apart=False, way=6.5, overlap=True),
+    Tactics(0.12, apart=False, way=6.0, waves=3, overlap=True),
     Tactics(0.16, apart=False, way=6.0, waves=2, overlap=True),
     Tactics(0.16, apart=False, way=6.0, waves=2),
     Tactics(0.33, apart=False, way=6.5, waves=2),
