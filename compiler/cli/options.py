@@ -113,7 +113,7 @@ level_option = click.option(
     type=click.IntRange(0, 3),
     default=2,
     show_default=True,
-    help="How hard `optimized` searches: -O0 builds one program, -O1 three, -O2 eight, and the fastest is kept; -O3 "
+    help="How hard `optimized` searches: -O0 builds one program, -O1 a few and -O2 more, and the fastest is kept; -O3 "
     "then tries other splits for each kind of layer (minutes for a large network).",
 )
 
