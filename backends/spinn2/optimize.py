@@ -209,13 +209,19 @@ class Optimizer:
         return take_places(storage, wants, layer.turn, least=least, apart=apart, beside=layer.beside)
 
     def _waves(self, layer: Layer, tile: Tile) -> Choice:
-        for each in self.splits.waves(layer.plan, tile):
-            for slots in (2, 1):
-                try:
-                    places = self._take(layer, slot_regions(demand(layer.plan, each), slots, slots, slots))
-                except NoRoom:
-                    continue
-                return Choice(layer, places, each, slots, slots, slots)
+        """The fastest pieces that fit their share of the SRAM or, if none do, all of it."""
+        whole = self.splits.machine.pe.data_bytes
+        for room in (self.tactics.work_share * whole, whole):
+            for each in self.splits.waves(layer.plan, tile):
+                for slots in (2, 1):
+                    wants = slot_regions(demand(layer.plan, each), slots, slots, slots)
+                    if sum(want.bytes for want in wants) > room:
+                        continue
+                    try:
+                        places = self._take(layer, wants)
+                    except NoRoom:
+                        continue
+                    return Choice(layer, places, each, slots, slots, slots)
         raise NoRoom(layer.name)
 
     def _matmul(self, layer: Layer, tile: Tile) -> Choice:

@@ -135,6 +135,20 @@ class TestPieces:
             program = schedule(tiled(fixed, OPTIMIZED, machine), machine, "optimized", 0)
         assert_exact(fixed, program)
 
+    def test_those_without_teams_keep_to_their_share_of_the_sram(self) -> None:
+        machine = small_machine(double_blocks=2, pes_per_qpe=4, data_bytes=1 << 16)
+        net = Net((1, 4, 24, 24))
+        x = net(Conv2dOp(x=net.x, weight=net.random(64, 4, 1, 1)))
+        x = net(Conv2dOp(x=x, weight=net.random(16, 32, 3, 3), pads=(1,) * 4, groups=2))
+        module, splits = tiled(fixed_point(net.module(x)), OPTIMIZED, machine), Splits.of(machine, clocks_of(machine))
+        taken = []
+        for share in (1.0, 0.2):
+            tactics = attrs.evolve(TACTICS[0], work_share=share)
+            program = build_program(module, machine, "optimized", splits, machine.pe.data_bytes, tactics)
+            places = program.buffers[(program.buffers["layer"] == 1) & (program.buffers["memory"] == 0)]
+            taken.append(sum(size for _, size in set(places[["address", "bytes"]].tolist())))
+        assert taken[1] <= 0.2 * machine.pe.data_bytes < taken[0]
+
     def test_a_pooling_gives_each_element_a_channel(self) -> None:
         machine = small_machine(double_blocks=2, pes_per_qpe=4, data_bytes=1 << 14)
         net = Net((1, 8, 12, 12))
