@@ -104,16 +104,14 @@ def build_program(
     places = places_of(machine.mesh.pes_per_qpe, floor.qpes_per_block, floor.blocks_per_double_block)
     placement = Placement(rows, dram, keepers, storage, served_ports(machine), places, spread, map_bytes)
     on_chip = mapping != "baseline"
-    optimizer = None
+    plans: dict[Operation, Plan] = {op: plan_block(op) for op in main.body.ops if isinstance(op, BlockOp)}
+    optimizer, beside = None, set[Operation]()
     if splits is not None and tactics is not None:
         optimizer = Optimizer(machine, placement, splits, tactics, chosen or {})
-    plans: dict[Operation, Plan] = {op: plan_block(op) for op in main.body.ops if isinstance(op, BlockOp)}
+        beside = _beside(main, plans, splits.clocks) if tactics.overlap else set()
     layers: list[str] = []
     try:
         elements = compute_elements(machine, mapping)
-        beside: set[Operation] = set()
-        if splits is not None and tactics is not None and tactics.overlap:
-            beside = _beside(main, plans, splits.clocks)
         place_maps(main, plans, placement, keep_on_chip=on_chip, elements=len(elements), beside=beside)
         if optimizer is not None:
             optimizer.plan(_layers(main, plans, placement, beside))
@@ -139,12 +137,16 @@ def build_program(
     return program_of(rows, dram, machine, layers)
 
 
+def _with_rows(main: FuncOp) -> list[Operation]:
+    """The operations that are layers, in order."""
+    return [op for op in main.body.ops if not isinstance(op, WITHOUT_ROWS)]
+
+
 def _beside(main: FuncOp, plans: dict[Operation, Plan], clocks: Clocks) -> set[Operation]:
     """Blocks behind one that keeps the ARM cores busier than the MAC arrays."""
-    with_rows = [op for op in main.body.ops if not isinstance(op, WITHOUT_ROWS)]
     return {
         op
-        for before, op in pairwise(with_rows)
+        for before, op in pairwise(_with_rows(main))
         if op in plans and before in plans and LayerCost(cheapest_pooling(plans[before], clocks), clocks).arm_bound
     }
 
@@ -152,7 +154,6 @@ def _beside(main: FuncOp, plans: dict[Operation, Plan], clocks: Clocks) -> set[O
 def _layers(main: FuncOp, plans: dict[Operation, Plan], placement: Placement, beside: Set[Operation]) -> list[Layer]:
     """The blocks of a network; they share their numbers with the layout operations between them."""
     turn = turns(main)
-    with_rows = [op for op in main.body.ops if not isinstance(op, WITHOUT_ROWS)]
     return [
         Layer(
             plans[op],
@@ -163,7 +164,7 @@ def _layers(main: FuncOp, plans: dict[Operation, Plan], placement: Placement, be
             str(op.location),
             op in beside,
         )
-        for number, op in enumerate(with_rows)
+        for number, op in enumerate(_with_rows(main))
         if isinstance(op, BlockOp)
     ]
 

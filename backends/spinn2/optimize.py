@@ -50,7 +50,7 @@ class Layer:
     inputs: list[FeatureMap]
     output: FeatureMap
     name: str
-    beside: bool = False
+    beside: bool
 
 
 @frozen

@@ -137,8 +137,8 @@ class Splits:
     def alternatives(self, way: float, overlap: bool, count: int) -> list[tuple[Kind, TeamSplit]]:
         """For each kind of layer seen so far the best `count` splits that differ in more than places and steps."""
         found: list[tuple[Kind, TeamSplit]] = []
-        for (kind, *known), (_, table) in self._rankings.items():
-            if known == [way, overlap]:
+        for (kind, known_way, overlaps), (_, table) in self._rankings.items():
+            if (known_way, overlaps) == (way, overlap):
                 shape = np.column_stack([table.tile, table.members, table.teams, table.sharing])[: count * MOST_ALIKE]
                 first = np.sort(np.unique(shape, axis=0, return_index=True)[1])[:count]
                 found += [(kind, table.split(n)) for n in first.tolist()]

@@ -161,7 +161,7 @@ class TestPieces:
 
 
 REGIONS = st.lists(st.builds(Want, st.integers(1, 400), st.booleans(), st.booleans()), max_size=6)
-TACTICAL = st.builds(
+ANY_TACTICS = st.builds(
     Tactics,
     work_share=st.sampled_from([0.2, 0.5, 0.75]),
     apart=st.booleans(),
@@ -198,7 +198,7 @@ class TestConstants:
 
 class TestOverlap:
     @settings(max_examples=40, deadline=None)
-    @given(large_layers(), small_machines(least_bytes=4352), TACTICAL)
+    @given(large_layers(), small_machines(least_bytes=4352), ANY_TACTICS)
     def test_any_tactics_are_exact_in_any_order(self, module: ModuleOp, machine: Machine, tactics: Tactics) -> None:
         fixed, splits = fixed_point(module), Splits.of(machine, clocks_of(machine))
         try:
